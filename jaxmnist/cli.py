@@ -1,0 +1,99 @@
+"""What people type: `jaxmnist VERB`. Heavy imports wait until a verb needs them."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxmnist import __version__
+from jaxmnist.errors import UserError
+
+ABOUT = "Reads handwritten digits with small JAX models. Training is `python launch.py --help`."
+EVALUATE = """\
+examples:
+  jaxmnist evaluate --run runs/seq                        all suites on MNIST test digits
+  jaxmnist evaluate --run runs/seq --suite rotation       one of them
+  jaxmnist evaluate --run runs/seq --data mine.npz --json your own labelled images
+
+An npz file holds x, uint8 (N,28,28) or (N,28,W), 0 = ground and 255 = ink, and y, (N,) or (N,K)
+padded with 10. Accuracies are printed in percent, and are fractions in JSON.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a verb and returns the exit code: 0, or 2 if something has to be mended."""
+    parser = argparse.ArgumentParser(prog="jaxmnist", description=ABOUT)
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(title="verbs", dest="verb", required=True)
+
+    evaluate = verbs.add_parser(
+        "evaluate",
+        help="measure a trained network on suites or on your own labelled images",
+        description="Measures a trained network.",
+        epilog=EVALUATE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    network = evaluate.add_mutually_exclusive_group(required=True)
+    network.add_argument("--run", type=Path, metavar="DIR", help="a finished run's folder")
+    network.add_argument("--weights", type=Path, metavar="FILE", help="a weights file")
+    evaluate.add_argument("--suite", metavar="NAME", help="one suite instead of all")
+    evaluate.add_argument("--data", type=Path, metavar="FILE.npz", help="your own images")
+    evaluate.add_argument(
+        "--predictions", type=Path, metavar="FILE.npy", help="save predicted labels, (N,K)"
+    )
+    evaluate.add_argument("--json", action="store_true", help="print JSON")
+    evaluate.set_defaults(function=_evaluate)
+
+    chosen = parser.parse_args(arguments)
+    try:
+        chosen.function(chosen)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _evaluate(chosen: argparse.Namespace) -> None:
+    from jaxmnist.measure import measure_npz, measure_suites
+    from jaxmnist.weights import FILE_NAME, load_weights
+
+    if chosen.data and chosen.suite:
+        raise UserError("--suite and --data exclude each other: a suite has digits of its own.")
+    loaded = load_weights(chosen.run / FILE_NAME if chosen.run else chosen.weights)
+    if chosen.data:
+        scores, predicted = measure_npz(loaded, chosen.data)
+        answer: dict[str, Any] = scores
+    elif chosen.suite:
+        scores, predicted = measure_suites(loaded, [chosen.suite])[chosen.suite]
+        answer = {"suite": chosen.suite} | scores
+    else:
+        if chosen.predictions:
+            raise UserError("--predictions needs --data or one --suite, to know which to save.")
+        measured = measure_suites(loaded)
+        answer = {"suites": {name: scores for name, (scores, _) in measured.items()}}
+    if chosen.predictions:
+        _save(chosen.predictions, predicted)
+    print(json.dumps(answer, indent=2) if chosen.json else _words(answer))
+
+
+def _save(path: Path, predicted: Any) -> None:
+    import numpy as np
+
+    try:
+        with path.open("wb") as file:
+            np.save(file, predicted)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}).") from None
+
+
+def _words(answer: dict[str, Any]) -> str:
+    if "suites" in answer:
+        return "\n".join(_words({"suite": k} | v) for k, v in answer["suites"].items())
+    lengths = "  ".join(f"{k}: {v:.2%}" for k, v in answer["by_length"].items())
+    name = f"{answer['suite']:<16} " if "suite" in answer else ""
+    return (
+        f"{name}n {answer['n']}  exact_sequence_accuracy {answer['exact_sequence_accuracy']:.2%}  "
+        f"digit_accuracy {answer['digit_accuracy']:.2%}  by_length {lengths}"
+    )

@@ -1,0 +1,86 @@
+"""Reads the idx files MNIST comes in (format: http://yann.lecun.com/exdb/mnist/), gzipped or not."""
+
+import gzip
+import hashlib
+import io
+import zlib
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from jaxmnist.errors import UserError
+
+IMAGES_MAGIC, LABELS_MAGIC = 0x0803, 0x0801  # unsigned bytes, in three dimensions or in one
+SIDE, CLASSES = 28, 10
+LIMIT = 1 << 30  # bytes a file may unpack to; MNIST's largest has 47 million
+
+
+def read_images(path: Path) -> tuple[UInt8[np.ndarray, "n 28 28"], str]:
+    """Returns the images of an idx3 file and the sha256 of its unpacked bytes.
+
+    Raises:
+      UserError: if the file is missing, damaged, or not 28x28 images.
+    """
+    array, digest = _read(path, IMAGES_MAGIC)
+    if array.shape[1:] != (SIDE, SIDE):
+        size = "x".join(map(str, array.shape[1:]))
+        raise UserError(f"{path} holds images of {size} pixels; give a file of 28x28 images.")
+    return array, digest
+
+
+def read_labels(path: Path) -> tuple[UInt8[np.ndarray, " n"], str]:
+    """Returns the labels of an idx1 file and the sha256 of its unpacked bytes.
+
+    Raises:
+      UserError: if the file is missing, damaged, or holds a label over 9.
+    """
+    array, digest = _read(path, LABELS_MAGIC)
+    if array.size and array.max() >= CLASSES:
+        raise UserError(f"{path} holds the label {array.max()}; labels must be digits 0 to 9.")
+    return array, digest
+
+
+def _read(path: Path, magic: int) -> tuple[UInt8[np.ndarray, "..."], str]:
+    content = _unpack(path)
+    found = int.from_bytes(content[:4], "big")
+    if found != magic:
+        kinds = {IMAGES_MAGIC: "images", LABELS_MAGIC: "labels"}
+        if found in kinds:
+            raise UserError(
+                f"{path} holds {kinds[found]} where {kinds[magic]} belong: "
+                "are the two files swapped? Rename or fetch them again."
+            )
+        raise UserError(
+            f"{path} is not an idx file of {kinds[magic]} "
+            f"(it starts with {content[:4].hex() or 'nothing'}): fetch it again."
+        )
+    dimensions = magic & 0xFF
+    header = 4 + 4 * dimensions
+    sizes = np.frombuffer(content[4:header], ">u4")
+    wanted = int(np.prod(sizes, dtype=object)) if sizes.size == dimensions else -1
+    if wanted != len(content) - header:
+        raise UserError(
+            f"{path} is damaged: its header and its {len(content):,} bytes do not agree; "
+            "fetch it again."
+        )
+    array = np.frombuffer(content, np.uint8, offset=header).reshape(sizes.tolist())
+    return array, hashlib.sha256(content).hexdigest()
+
+
+def _unpack(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            stream: io.BufferedIOBase = gzip.GzipFile(fileobj=file) if packed else file
+            content = stream.read(LIMIT + 1)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: put MNIST's four files there.") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path} is damaged ({error}): fetch it again.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): check it.") from None
+    if len(content) > LIMIT:
+        raise UserError(f"{path} unpacks to over {LIMIT:,} bytes: that is not MNIST.")
+    return content

@@ -1,0 +1,276 @@
+"""Where digits come from: a folder, a download through tensorflow-datasets, or the stand-in.
+
+`load_digits` is the only door. Every source gives the official order of examples.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from jaxmnist.data import idx
+from jaxmnist.errors import UserError
+
+# sha256 of the unpacked official files.
+OFFICIAL = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+VARIABLE = "JAXMNIST_DATA"
+PROBE_SECONDS = 5.0  # a machine without a network is told apart within this time
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images with their labels."""
+
+    images: UInt8[np.ndarray, "n 28 28"]  # 0 = ground, 255 = ink
+    labels: UInt8[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as it was published, and what every result has to say of it."""
+
+    train: Labelled
+    test: Labelled
+    name: str  # "dir", "tfds" or "digits8x8"
+    official: bool  # byte for byte MNIST, so that published figures may stand beside a result
+
+
+@dataclass(frozen=True)
+class Digits:
+    """A data set with a validation part, taken from the training part."""
+
+    train: Labelled
+    validation: Labelled
+    test: Labelled
+    source: str
+    official: bool
+
+    def fingerprint(self) -> str:
+        """Returns a sha256 over all images and labels in their parts and order."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.validation, self.test):
+            digest.update(part.images.tobytes())
+            digest.update(part.labels.tobytes())
+        return digest.hexdigest()
+
+
+def load_digits(
+    *,
+    source: str,
+    dir: str,  # noqa: A002 - the name of the configuration field
+    verify: bool,
+    train_examples: int,
+    validation_examples: int,
+    split_seed: int,
+) -> Digits:
+    """Loads a data set and parts validation digits from training digits.
+
+    Args:
+      source: `dir`, `tfds`, `digits8x8`, or `auto`: the folder if one is given or the download was
+        made before, else the download, else (with a warning) the stand-in.
+      dir: where the four idx files are; empty means `$JAXMNIST_DATA`.
+      verify: refuse files that are not MNIST's own, by sha256.
+      train_examples: digits to train on; a stand-in keeps only the proportion.
+      validation_examples: digits to validate on.
+      split_seed: decides, alone, the permutation that parts the two.
+
+    Raises:
+      UserError: if the source is unknown, unreachable or damaged, or has too few digits.
+    """
+    found = load_source(source, dir, verify=verify)
+    train, validation = _split(found, train_examples, validation_examples, split_seed)
+    return Digits(train, validation, found.test, found.name, found.official)
+
+
+def load_source(source: str, folder: str = "", *, verify: bool = True) -> Source:
+    """Loads a data set as it was published; the arguments and errors are those of `load_digits`."""
+    folder = folder or os.environ.get(VARIABLE, "")
+    choices = {
+        "auto": lambda: _auto(folder, verify),
+        "dir": lambda: _from_folder(folder, verify),
+        "tfds": _from_tfds,
+        "digits8x8": _from_sklearn,
+    }
+    if source not in choices:
+        raise UserError(f"data.source is '{source}'; choose one of {', '.join(sorted(choices))}.")
+    return choices[source]()
+
+
+def _auto(folder: str, verify: bool) -> Source:
+    if folder:
+        return _from_folder(folder, verify)
+    try:
+        return _from_tfds()
+    except UserError as error:
+        print(
+            f"WARNING: no MNIST here. {error}\n"
+            "WARNING: training on the stand-in instead: 1,797 real 8x8 digits, upsampled. "
+            "Its figures are NOT MNIST figures.\n"
+            f"WARNING: for MNIST, set {VARIABLE} to a folder with its four files, or go online.",
+            file=sys.stderr,
+            flush=True,
+        )
+        return _from_sklearn()
+
+
+def _from_folder(folder: str, verify: bool) -> Source:
+    if not folder:
+        raise UserError(f"data.source is 'dir': set data.dir or {VARIABLE} to MNIST's folder.")
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder} is not a folder: set data.dir or {VARIABLE} to MNIST's folder.")
+    return read_folder(Path(folder), name="dir", verify=verify)
+
+
+def read_folder(folder: Path, *, name: str, verify: bool) -> Source:
+    """Reads the four idx files of a folder (`.gz` or not) and checks them.
+
+    Raises:
+      UserError: if a file is missing, damaged, swapped, or (with `verify`) not MNIST's own.
+    """
+    arrays, official = {}, True
+    for file, expected in OFFICIAL.items():
+        packed, plain = folder / f"{file}.gz", folder / file
+        path = plain if plain.exists() and not packed.exists() else packed
+        read = idx.read_images if "images" in file else idx.read_labels
+        arrays[file], digest = read(path)
+        if digest != expected:
+            official = False
+            if verify:
+                raise UserError(_not_official(path, digest))
+    train = _pair(folder, "train", *list(arrays.values())[:2])
+    test = _pair(folder, "t10k", *list(arrays.values())[2:])
+    return Source(train, test, name, official)
+
+
+def _not_official(path: Path, digest: str) -> str:
+    for name, known in OFFICIAL.items():
+        if known == digest:
+            return f"{path} holds what belongs in {name}: the files are swapped, rename them."
+    return (
+        f"{path} is not MNIST's own file (sha256 {digest[:12]}...): fetch it again, "
+        "or give --config.data.verify=False if these digits are meant."
+    )
+
+
+def _pair(folder: Path, split: str, images: np.ndarray, labels: np.ndarray) -> Labelled:
+    if len(images) != len(labels):
+        raise UserError(
+            f"{folder} has {len(images):,} {split} images but {len(labels):,} labels: "
+            "the files do not belong together, fetch both again."
+        )
+    if not len(labels):
+        raise UserError(f"{folder} has no {split} examples: fetch the files again.")
+    return Labelled(images, labels)
+
+
+def cache_folder() -> Path:
+    """Returns where this platform keeps an application's caches."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("jaxmnist")
+
+
+def _from_tfds() -> Source:
+    folder = cache_folder() / "mnist"
+    if not all((folder / f"{name}.gz").exists() for name in OFFICIAL):
+        _download(folder)
+    return read_folder(folder, name="tfds", verify=True)
+
+
+def _download(folder: Path) -> None:
+    """Fetches the four files with tensorflow-datasets' addresses and checksums, no TensorFlow."""
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError:
+        raise UserError(
+            "tensorflow-datasets is not installed, so MNIST cannot be downloaded: install it, "
+            f"or set {VARIABLE} to a folder with the four files."
+        ) from None
+    infos = tfds.builder("mnist", data_dir=str(folder.parent / "tfds")).url_infos
+    if not _reachable(next(iter(infos))):
+        raise UserError(
+            "MNIST is not in the cache and there is no network to download it: go online, "
+            f"or set {VARIABLE} to a folder with the four files."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        manager = tfds.download.DownloadManager(
+            download_dir=str(folder.parent / "tfds" / "downloads"),
+            url_infos=infos,
+            force_checksums_validation=True,
+        )
+        fetched = manager.download({Path(url).name: url for url in infos})
+        for name, path in fetched.items():
+            partial = folder / f"{name}.partial"
+            shutil.copyfile(path, partial)
+            partial.rename(folder / name)
+    except OSError as error:
+        raise UserError(f"MNIST could not be stored in {folder} ({error}): make room.") from None
+    except Exception as error:  # whatever the downloader meets is a failed download to a person
+        raise UserError(f"the download of MNIST failed ({error}): try again later.") from None
+
+
+def _reachable(url: str) -> bool:
+    """Asks for a file's header; without this, tensorflow-datasets retries for minutes."""
+    import requests
+
+    answers: list[bool] = []
+
+    def ask() -> None:
+        try:
+            answers.append(requests.head(url, timeout=PROBE_SECONDS, allow_redirects=True).ok)
+        except requests.RequestException:
+            answers.append(False)
+
+    # A thread, because a name server that never answers is not covered by the time-out.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(2 * PROBE_SECONDS)
+    return answers == [True]
+
+
+def _from_sklearn() -> Source:
+    """Upsamples scikit-learn's 8x8 digits to 20x20 in a 28x28 frame, MNIST's own proportions."""
+    from PIL import Image
+    from sklearn.datasets import load_digits as load_8x8
+
+    data = load_8x8()
+    small = np.round(data.images * (255 / 16)).astype(np.uint8)
+    large = np.zeros((len(small), 28, 28), np.uint8)
+    for frame, digit in zip(large, small, strict=True):
+        frame[4:24, 4:24] = Image.fromarray(digit).resize((20, 20), Image.Resampling.BILINEAR)
+    labels = data.target.astype(np.uint8)
+    parts = Labelled(large[:1500], labels[:1500]), Labelled(large[1500:], labels[1500:])
+    return Source(*parts, name="digits8x8", official=False)
+
+
+def _split(
+    found: Source, train: int, validation: int, seed: int
+) -> tuple[Labelled, Labelled]:
+    total = len(found.train)
+    if found.name == "digits8x8":
+        validation = max(1, total * validation // (train + validation))
+        train = total - validation
+    if train + validation > total:
+        raise UserError(
+            f"data.train_examples + data.validation_examples is {train + validation:,}, "
+            f"but there are {total:,} training digits: lower one of them."
+        )
+    order = np.random.RandomState(seed).permutation(total)  # a stream that NumPy keeps for ever
+    first, second = order[:train], order[train : train + validation]
+    images, labels = found.train.images, found.train.labels
+    return Labelled(images[first], labels[first]), Labelled(images[second], labels[second])

@@ -1,0 +1,141 @@
+"""The layers a model is made of: Flax modules that leave the layout of arrays to a backend.
+
+Defaults are PyTorch's, because the published systems used PyTorch's: weights *and* biases start
+uniform in +-1/sqrt(fan_in), batch normalisation keeps the unbiased variance with weight 0.1.
+Every layer is called as `layer(x, backend=..., train=...)`.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxmnist.models.backend import Backend
+
+
+def uniform_fan_in(fan_in: int) -> Callable[..., Array]:
+    """Returns an initialiser: uniform in +-1/sqrt(fan_in) (PyTorch's Conv2d and Linear)."""
+    bound = fan_in**-0.5
+
+    def init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+class Layer(nn.Module):
+    """What all layers share; the ones below differ in `__call__`."""
+
+    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
+        raise NotImplementedError
+
+
+class Conv(Layer):
+    """Convolution with stride 1; `padding` counts zeros on every side."""
+
+    features: int
+    size: int = 3
+    padding: int = 0
+    bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
+        channels = x.shape[backend.feature_axis]
+        init = uniform_fan_in(channels * self.size**2)
+        shape = (self.size, self.size, channels, self.features)
+        x = backend.conv(x, self.param("kernel", init, shape), self.padding)
+        if self.bias:
+            x += backend.per_feature(self.param("bias", init, (self.features,)), x.ndim)
+        return x
+
+
+class Dense(Layer):
+    """Fully connected layer on feature vectors."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
+        inputs = x.shape[backend.feature_axis]
+        init = uniform_fan_in(inputs)
+        x = backend.dense(x, self.param("kernel", init, (inputs, self.features)))
+        return x + backend.per_feature(self.param("bias", init, (self.features,)), x.ndim)
+
+
+class BatchNorm(Layer):
+    """Batch normalisation as PyTorch's BatchNorm2d does it (Ioffe & Szegedy, 2015).
+
+    A batch is normalised with its biased variance, while the running variance takes the unbiased
+    one; a new batch enters the running statistics with weight `momentum`.
+    """
+
+    momentum: float = 0.1
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
+        axis = backend.feature_axis % x.ndim
+        features = x.shape[axis]
+        mean = self.variable("batch_stats", "mean", jnp.zeros, (features,), x.dtype)
+        var = self.variable("batch_stats", "var", jnp.ones, (features,), x.dtype)
+        scale = self.param("scale", nn.initializers.ones, (features,), x.dtype)
+        bias = self.param("bias", nn.initializers.zeros, (features,), x.dtype)
+
+        centre, spread = mean.value, var.value
+        if train:
+            others = tuple(i for i in range(x.ndim) if i != axis)
+            centre, spread = x.mean(others), x.var(others)
+            if not self.is_initializing():
+                count = x.size // features
+                unbiased = spread * (count / max(count - 1, 1))
+                mean.value += self.momentum * (centre - mean.value)
+                var.value += self.momentum * (unbiased - var.value)
+        factor = scale * jax.lax.rsqrt(spread + self.epsilon)
+        offset = bias - centre * factor
+        return x * backend.per_feature(factor, x.ndim) + backend.per_feature(offset, x.ndim)
+
+
+class Relu(Layer):
+    """max(x, 0)."""
+
+    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
+        return nn.relu(x)
+
+
+class Dropout(Layer):
+    """Zeroes each element with probability `rate` in training and scales up the rest."""
+
+    rate: float
+
+    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
+        if not train or not self.rate:
+            return x
+        kept = jax.random.bernoulli(self.make_rng("dropout"), 1 - self.rate, x.shape)
+        return jnp.where(kept, x / (1 - self.rate), 0)
+
+
+class MaxPool(Layer):
+    """Maximum over non-overlapping windows."""
+
+    window: int = 2
+
+    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
+        return backend.max_pool(x, self.window)
+
+
+class Flatten(Layer):
+    """Feature map to feature vector, in PyTorch's channel-height-width order."""
+
+    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
+        return backend.flatten(x)
+
+
+class SplitColumns(Layer):
+    """Cuts the map's width into cells that go through the rest of the network as examples."""
+
+    count: int
+
+    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
+        return backend.columns_to_batch(x, self.count)

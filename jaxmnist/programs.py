@@ -1,0 +1,131 @@
+"""Where jit, donation and the axis of seeds are applied: once, to the pure functions.
+
+Training is compiled ahead of time, so it cannot compile again later: a call with other shapes is
+an error. All states carry a leading axis of seeds.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from jaxmnist.generate.sequence import Bank, Draws, sequence_example
+from jaxmnist.generate.suites import Suite
+from jaxmnist.models.network import Network
+from jaxmnist.recipe import Recipe
+from jaxmnist.rng import Stream, stream_keys
+from jaxmnist.state import TrainState, init_state
+from jaxmnist.steps import end_epoch, run_steps
+
+
+Predict = Callable[[Any, Any, Array], Array]
+Images, Labels = Float[Array, "n 28 width"], Int[Array, "n max_length"]
+Generator = Callable[[Int[Array, " n"], int, Bank], tuple[Images, Labels]]
+
+
+class Programs(NamedTuple):
+    """The programs of a run; `state` is donated and given back."""
+
+    run_steps: Callable[..., TrainState]  # (state, first step, last step, bank) -> state
+    end_epoch: Callable[..., TrainState]  # (state, validation loss of each seed, epoch) -> state
+    predict: Predict  # (params, batch statistics, images) -> logits
+    seconds: float  # spent compiling
+
+
+def over_seeds(function: Callable[..., Any], shared: int = 0) -> Callable[..., Any]:
+    """Maps a function over the leading seed axis of its arguments, but for the last `shared`.
+
+    On a CPU the seeds run one after the other inside the program: batching small networks there
+    costs more memory traffic than it saves. On an accelerator they run as one batch.
+    """
+
+    def mapped(*arguments: Any) -> Any:
+        split = len(arguments) - shared
+        seeded, common = arguments[:split], arguments[split:]
+        if jax.default_backend() == "cpu":
+            return lax.map(lambda one: function(*one, *common), seeded)
+        return jax.vmap(lambda *one: function(*one, *common))(*seeded)
+
+    return mapped
+
+
+def initial_state(recipe: Recipe, seed: int, num_seeds: int) -> TrainState:
+    """Returns the states of seeds `seed .. seed + num_seeds - 1`."""
+    init = partial(
+        init_state,
+        network=recipe.network,
+        image_size=recipe.image_size,
+        optimizer=recipe.optimizer,
+        schedule=recipe.schedule,
+    )
+    return jax.jit(over_seeds(init))(seed + jnp.arange(num_seeds))
+
+
+def compile_programs(recipe: Recipe, state: TrainState, bank: Bank) -> Programs:
+    """Compiles a recipe for states and digits like `state` and `bank`."""
+    began = time.perf_counter()
+    steps = partial(
+        run_steps,
+        examples=recipe.examples,
+        batch_size=recipe.batch_size,
+        fixed_list=recipe.fixed_list,
+        patience=recipe.patience,
+        generate=recipe.generate,
+        network=recipe.network,
+        optimizer=recipe.optimizer,
+        schedule=recipe.schedule,
+    )
+    end = partial(end_epoch, schedule=recipe.schedule, patience=recipe.patience)
+    number = jnp.int32(0)
+    losses = jnp.zeros(len(state.step))
+    return Programs(
+        run_steps=jax.jit(over_seeds(steps, shared=3), donate_argnums=0)
+        .lower(state, number, number, bank)
+        .compile(),
+        end_epoch=jax.jit(over_seeds(end, shared=1), donate_argnums=0)
+        .lower(state, losses, number)
+        .compile(),
+        predict=make_predict(recipe.network),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def make_predict(network: Network) -> Predict:
+    """Returns `(params, batch_stats, images) -> logits`, with seeds leading all but the images."""
+
+    def predict(params: Any, batch_stats: Any, images: Array) -> Array:
+        return network.apply({"params": params, "batch_stats": batch_stats}, images, train=False)
+
+    return jax.jit(over_seeds(predict, shared=1))
+
+
+def make_generator(
+    suite: Suite, max_length: int, *, seed: int, streams: tuple[Stream, Stream]
+) -> Generator:
+    """Returns `(numbers, epoch, bank) -> images, labels`: members of a fixed list of sequences.
+
+    Sequence `n` shows the same digits in every suite and epoch (they depend on `seed` and the first
+    stream); the suite's own randomness depends on the second stream, too, and on the epoch.
+    """
+    root = jax.random.key(seed)
+    example = partial(
+        sequence_example,
+        max_length=max_length,
+        digit_transform=suite.digit,
+        canvas_transform=suite.canvas,
+    )
+
+    @jax.jit
+    def generate(numbers: Array, epoch: int, bank: Bank) -> tuple[Images, Labels]:
+        draws = Draws(
+            draw=stream_keys(root, streams[0], numbers),
+            augment=stream_keys(jax.random.fold_in(root, epoch), streams[1], numbers),
+        )
+        return jax.vmap(example, in_axes=(0, None))(draws, bank)
+
+    return generate

@@ -1,0 +1,100 @@
+"""The run folder: whose it is, and files that are either whole or not there."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from jaxmnist.errors import UserError
+from jaxmnist.settings import flatten
+
+# Where data lies is no part of what is computed; that it is the same data is checked on resuming.
+LOCATION_FIELDS = {"data.dir", "data.source", "data.verify"}
+
+
+class RunFolder:
+    """A folder with `config.json` in it; making the object writes nothing."""
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        """Finds out whether a folder may be used for a run with these settings.
+
+        Raises:
+          UserError: if `path` is a file or belongs to another configuration.
+        """
+        self.path, self.settings = path, settings
+        try:
+            if (path / "config.json").exists():
+                _refuse_other(path, settings)
+            elif path.exists() and any(path.iterdir()):
+                raise UserError(
+                    f"{path} is not empty and not a run folder: give another --workdir."
+                )
+        except OSError as error:
+            raise _unusable(path, error) from None
+
+    def create(self) -> None:
+        """Makes the folder, if it is not there, and says in it whose it is.
+
+        Raises:
+          UserError: if it cannot be written.
+        """
+        try:
+            (self.path / "plots").mkdir(parents=True, exist_ok=True)
+            text = json.dumps(self.settings, indent=2, sort_keys=True)
+            self.write("config.json", text + "\n")
+        except OSError as error:
+            raise _unusable(self.path, error) from None
+
+    def write(self, name: str, text: str) -> Path:
+        """Replaces a file whole: after a crash there is the old text or the new one."""
+        target = self.path / name
+        partial = target.with_name(target.name + ".partial")
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+        return target
+
+    def summary(self) -> dict[str, Any] | None:
+        """Returns the summary of a finished run, None of an unfinished one."""
+        path = self.path / "summary.json"
+        if not path.exists():
+            return None
+        return read_json(path)
+
+
+def _unusable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path} cannot be a run folder ({error.strerror}): give another --workdir.")
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file of a run folder.
+
+    Raises:
+      UserError: if it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: {path.parent} is not a run folder.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}): remove the folder {path.parent} and run again."
+        ) from None
+
+
+def _refuse_other(path: Path, settings: dict[str, Any]) -> None:
+    old = flatten(read_json(path / "config.json"))
+    new = flatten(json.loads(json.dumps(settings)))
+    differing = sorted(
+        field
+        for field in (old.keys() | new.keys()) - LOCATION_FIELDS
+        if old.get(field) != new.get(field)
+    )
+    if differing:
+        changes = ", ".join(f"{f} ({old.get(f)!r} there, {new.get(f)!r} here)" for f in differing)
+        raise UserError(
+            f"{path} belongs to another configuration, which differs in {changes}: "
+            "give another --workdir."
+        )

@@ -1,0 +1,114 @@
+"""The pictures of a run, drawn to be read on a slide at half size."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from jaxmnist.generate.sequence import BLANK
+from jaxmnist.generate.transforms import MEAN, SD
+
+Panel = tuple[Float[np.ndarray, "n 28 w"], Int[np.ndarray, "n k"], Int[np.ndarray, "n k"]]
+RIGHT, WRONG = "#1a7f37", "#cf222e"
+STYLE = {"font.size": 15, "axes.spines.top": False, "axes.spines.right": False}
+
+
+def draw_curves(path: Path, title: str, history: Sequence[dict[str, Any]]) -> None:
+    """Draws loss, error and learning rate over the epochs of a run."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, MaxNLocator, StrMethodFormatter
+
+    epochs = [row["epoch"] for row in history]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(15, 4.8), layout="constrained")
+        FigureCanvasAgg(figure)
+        loss, error, rate = figure.subplots(1, 3)
+        for axis, name, unit in (
+            (loss, "loss", "loss (nats, summed over heads)"),
+            (error, "exact_sequence_accuracy", "sequences read wrong (%)"),
+        ):
+            for part, colour in (("train", "#8250df"), ("validation", "#0969da")):
+                values = np.array([row[f"{part}_{name}"] for row in history])
+                shown = values if name == "loss" else 100 * (1 - values)
+                axis.plot(epochs, shown, "o-", color=colour, label=part, linewidth=2.5)
+            axis.set_yscale("log")
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.yaxis.set_minor_formatter("")
+            axis.set_ylabel(unit)
+            axis.legend(frameon=False)
+        rate.plot(epochs, [row["learning_rate"] for row in history], "o-", color="#57606a")
+        rate.set_yscale("log")
+        rate.set_ylabel("learning rate at the epoch's end")
+        for axis in (loss, error, rate):
+            axis.set_xlabel("epoch")
+            axis.grid(alpha=0.3, which="both")
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.suptitle(title)
+        figure.savefig(path, dpi=110)
+
+
+def draw_predictions(
+    path: Path,
+    title: str,
+    panels: dict[str, Panel],
+) -> None:
+    """Draws a grid, one row a suite, of canvases with what was read: green if right, else red.
+
+    Args:
+      path: where to write the PNG.
+      title: stands above the grid.
+      panels: for each suite the canvases, the predicted and the true labels, in display order.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = max(len(images) for images, _, _ in panels.values())
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(2.6 * columns, 1.3 * len(panels) + 0.6), layout="constrained")
+        FigureCanvasAgg(figure)
+        grid = figure.subplots(len(panels), columns, squeeze=False)
+        for row, (suite, (images, predicted, labels)) in zip(grid, panels.items(), strict=True):
+            for axis in row:
+                axis.set(xticks=[], yticks=[])
+                axis.spines[:].set(visible=True, color="#8c959f")
+            row[0].text(
+                -0.06, 0.5, suite.replace("_", "\n"), transform=row[0].transAxes, ha="right",
+                va="center", fontsize=15,
+            )  # fmt: skip
+            for axis, image, guess, truth in zip(row, images, predicted, labels, strict=False):
+                axis.imshow(image * SD + MEAN, cmap="gray", vmin=0, vmax=1)
+                right = (guess == truth).all()
+                text = spell(guess) if right else f"{spell(guess)}, not {spell(truth)}"
+                axis.set_title(text, color=RIGHT if right else WRONG, fontsize=17, pad=4)
+        figure.suptitle(title)
+        figure.savefig(path, dpi=100)
+
+
+def spell(labels: Int[np.ndarray, " k"]) -> str:
+    """Writes labels as people do: `42`; blanks before a digit show as a low line."""
+    text = "".join("_" if label == BLANK else str(label) for label in labels)
+    return text.rstrip("_") or "nothing"
+
+
+def by_length(
+    images: Float[np.ndarray, "n 28 w"],
+    predicted: Int[np.ndarray, "n k"],
+    labels: Int[np.ndarray, "n k"],
+    width: int = 6,
+) -> Panel:
+    """Picks about `width` examples, as many of every length, shortest first.
+
+    Examples read wrong are not sought out, nor left out: the first of each length are taken.
+    """
+    lengths = (labels != BLANK).sum(-1)
+    each = max(1, width // labels.shape[1])
+    chosen = np.concatenate(
+        [np.flatnonzero(lengths == length)[:each] for length in sorted(set(lengths.tolist()))]
+    )
+    return images[chosen], predicted[chosen], labels[chosen]

@@ -1,0 +1,81 @@
+"""Everything a run is, between two steps: one pytree of arrays.
+
+Populations add a leading seed axis to every leaf; nothing here knows of it.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from jaxmnist.models.network import Network
+from jaxmnist.models.table import init_variables
+from jaxmnist.optim.schedules import Schedule
+from jaxmnist.rng import Stream, stream_key
+
+Tree = Any  # a pytree of arrays
+
+
+class Metrics(NamedTuple):
+    """Sums over examples; adding two of these merges them."""
+
+    loss: Float[Array, ""]  # sum over examples of the loss summed over heads
+    correct: Int[Array, ""]  # heads that were right
+    exact: Int[Array, ""]  # examples of which every head was right
+    count: Int[Array, ""]  # examples
+
+    @classmethod
+    def zero(cls) -> "Metrics":
+        return cls(jnp.float32(0), jnp.int32(0), jnp.int32(0), jnp.int32(0))
+
+    def merge(self, other: "Metrics") -> "Metrics":
+        return Metrics(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+class Best(NamedTuple):
+    """The weights of the epoch with the lowest validation loss."""
+
+    loss: Float[Array, ""]
+    epoch: Int[Array, ""]  # counted from 1; 0 before the first
+    params: Tree
+    batch_stats: Tree
+
+
+class TrainState(NamedTuple):
+    """The state of one run; also what a checkpoint holds."""
+
+    key: Key[Array, ""]  # root of every random stream; never changes
+    step: Int[Array, ""]  # updates made
+    params: Tree
+    batch_stats: Tree
+    opt_state: Tree
+    schedule: Tree
+    best: Best
+    sums: Metrics  # of the epoch under way
+
+
+def init_state(
+    seed: Int[Array, ""],
+    *,
+    network: Network,
+    image_size: tuple[int, int],
+    optimizer: optax.GradientTransformation,
+    schedule: Schedule,
+) -> TrainState:
+    """Returns the state before the first step, a function of the seed alone."""
+    key = jax.random.key(seed)
+    variables = init_variables(network, stream_key(key, Stream.INIT), *image_size)
+    params, batch_stats = variables["params"], variables["batch_stats"]
+    return TrainState(
+        key=key,
+        step=jnp.int32(0),
+        params=params,
+        batch_stats=batch_stats,
+        opt_state=optimizer.init(params),
+        schedule=schedule.init(),
+        best=Best(jnp.float32(math.inf), jnp.int32(0), params, batch_stats),
+        sums=Metrics.zero(),
+    )

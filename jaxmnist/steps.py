@@ -1,0 +1,174 @@
+"""The train step, the loop over steps and the end of an epoch, as pure functions.
+
+Nothing here is jitted or mapped over seeds: `programs.py` does that for all of it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from jaxmnist.generate.sequence import Bank, Draws
+from jaxmnist.models.network import Network
+from jaxmnist.optim.optimizers import set_hyperparameters
+from jaxmnist.optim.schedules import Schedule
+from jaxmnist.rng import Stream, stream_key, stream_keys
+from jaxmnist.state import Best, Metrics, TrainState
+
+Generate = Callable[[Draws, Bank], tuple[Array, Array]]  # keys of one example -> image, label
+
+
+def loss_per_example(
+    logits: Float[Array, "batch heads classes"], labels: Int[Array, "batch heads"]
+) -> Float[Array, " batch"]:
+    """Cross-entropy summed over heads (its batch mean is the published loss)."""
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).sum(-1)
+
+
+def measure(
+    logits: Float[Array, "batch heads classes"], labels: Int[Array, "batch heads"]
+) -> Metrics:
+    """Sums what a batch got right."""
+    right = logits.argmax(-1) == labels
+    return Metrics(
+        loss=loss_per_example(logits, labels).sum(),
+        correct=right.sum(dtype=jnp.int32),
+        exact=right.all(-1).sum(dtype=jnp.int32),
+        count=jnp.int32(len(labels)),
+    )
+
+
+def update(
+    state: TrainState,
+    images: Float[Array, "batch height width"],
+    labels: Int[Array, "batch heads"],
+    *,
+    network: Network,
+    optimizer: optax.GradientTransformation,
+    schedule: Schedule,
+) -> tuple[TrainState, Metrics]:
+    """Makes one step of the optimizer on one batch."""
+
+    def loss_fn(params: Any) -> tuple[Float[Array, ""], tuple[Array, Any]]:
+        logits, changed = network.apply(
+            {"params": params, "batch_stats": state.batch_stats},
+            images,
+            train=True,
+            rngs={"dropout": stream_key(state.key, Stream.DROPOUT, state.step)},
+            mutable=["batch_stats"],
+        )
+        return loss_per_example(logits, labels).mean(), (logits, changed.get("batch_stats", {}))
+
+    gradients, (logits, batch_stats) = jax.grad(loss_fn, has_aux=True)(state.params)
+    hyperparameters = schedule.values(state.schedule, state.step)
+    opt_state = set_hyperparameters(state.opt_state, hyperparameters)
+    updates, opt_state = optimizer.update(gradients, opt_state, state.params)
+    state = state._replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        batch_stats=batch_stats,
+        opt_state=opt_state,
+    )
+    return state, measure(logits, labels)
+
+
+def train_step(
+    state: TrainState, draws: Draws, bank: Bank, *, generate: Generate, **parts: Any
+) -> tuple[TrainState, Metrics]:
+    """Generates a batch from its keys and learns from it; `parts` as in `update`."""
+    images, labels = jax.vmap(generate, in_axes=(0, None))(draws, bank)
+    return update(state, images, labels, **parts)
+
+
+def example_keys(
+    state: TrainState,
+    epoch: Int[Array, ""],
+    positions: Int[Array, " batch"],
+    *,
+    examples: int,
+    fixed_list: bool,
+) -> Draws:
+    """Derives the keys of examples from their positions in the epoch's list of `examples`.
+
+    With `fixed_list` the list is the same in every epoch, and only augmentation is fresh (as in
+    the published code); without, every epoch has a list of its own (as in its description).
+    """
+    numbers = epoch * examples + positions
+    return Draws(
+        draw=stream_keys(state.key, Stream.DRAW, positions if fixed_list else numbers),
+        augment=stream_keys(state.key, Stream.AUGMENT, numbers),
+    )
+
+
+def run_steps(
+    state: TrainState,
+    first: Int[Array, ""],
+    last: Int[Array, ""],
+    bank: Bank,
+    *,
+    examples: int,
+    batch_size: int,
+    fixed_list: bool,
+    patience: int,
+    **parts: Any,
+) -> TrainState:
+    """Makes the steps `first <= step < last` of one epoch; `parts` as in `train_step`.
+
+    Both bounds are arguments, so one compiled program serves a whole epoch or any piece of it.
+    A last batch with fewer examples is kept, as PyTorch's DataLoader keeps it. A run that has
+    stopped early comes back as it was.
+    """
+    full, rest = divmod(examples, batch_size)
+    epoch = first // steps_per_epoch(examples, batch_size)
+    epoch_start = epoch * steps_per_epoch(examples, batch_size)
+    order = jax.random.permutation(stream_key(state.key, Stream.ORDER, epoch), examples)
+
+    def step_on(state: TrainState, positions: Int[Array, " batch"]) -> TrainState:
+        draws = example_keys(state, epoch, positions, examples=examples, fixed_list=fixed_list)
+        state, metrics = train_step(state, draws, bank, **parts)
+        return state._replace(sums=state.sums.merge(metrics))
+
+    def body(step: Int[Array, ""], state: TrainState) -> TrainState:
+        start = (step - epoch_start) * batch_size
+        return step_on(state, lax.dynamic_slice(order, (start,), (batch_size,)))
+
+    new = lax.fori_loop(first, jnp.minimum(last, epoch_start + full), body, state)
+    if rest:
+        has_rest = last > epoch_start + full
+        new = lax.cond(has_rest, lambda s: step_on(s, order[full * batch_size :]), lambda s: s, new)
+    stopped = has_stopped(state, epoch, patience=patience)
+    return jax.tree.map(lambda old, new: jnp.where(stopped, old, new), state, new)
+
+
+def end_epoch(
+    state: TrainState,
+    validation_loss: Float[Array, ""],
+    epoch: Int[Array, ""],
+    *,
+    schedule: Schedule,
+    patience: int,
+) -> TrainState:
+    """Takes the validation loss of epoch `epoch` (from 1) into schedule and best weights."""
+    improved = validation_loss < state.best.loss
+    candidate = Best(validation_loss, epoch, state.params, state.batch_stats)
+    new = state._replace(
+        schedule=schedule.observe(state.schedule, validation_loss),
+        best=jax.tree.map(lambda a, b: jnp.where(improved, a, b), candidate, state.best),
+        sums=Metrics.zero(),
+    )
+    stopped = has_stopped(state, epoch - 1, patience=patience)
+    return jax.tree.map(lambda old, new: jnp.where(stopped, old, new), state, new)
+
+
+def has_stopped(state: TrainState, epoch: Int[Array, ""], *, patience: int) -> Array:
+    """Says whether the first `epoch` epochs ended with `patience` of them without improvement."""
+    return epoch - state.best.epoch >= patience
+
+
+def steps_per_epoch(examples: int, batch_size: int) -> int:
+    """Counts batches, the last one possibly smaller."""
+    return -(-examples // batch_size)

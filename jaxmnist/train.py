@@ -1,0 +1,219 @@
+"""A run from beginning to end; read it from top to bottom."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmnist import checkpoint
+from jaxmnist.data.sources import Digits, load_digits
+from jaxmnist.errors import UserError
+from jaxmnist.evaluate import (
+    Scores,
+    generated_blocks,
+    score_seeds,
+    suite_generator,
+    to_device,
+)
+from jaxmnist.generate.sequence import Bank
+from jaxmnist.generate.suites import SUITES
+from jaxmnist.models.table import count_parameters, layer_table
+from jaxmnist.programs import Programs, compile_programs, initial_state, make_generator
+from jaxmnist.recipe import Recipe, make_recipe
+from jaxmnist.rng import Stream
+from jaxmnist.run.board import open_board
+from jaxmnist.run.folder import RunFolder
+from jaxmnist.run.plots import Panel, by_length, draw_curves, draw_predictions
+from jaxmnist.run.progress import Pacer, Progress, rates
+from jaxmnist.run.report import METRIC, describe, epoch_line, epoch_row, summarise
+from jaxmnist.run.stopwatch import Stopwatch
+from jaxmnist.settings import check_settings
+from jaxmnist.state import Metrics, TrainState
+from jaxmnist.steps import has_stopped
+from jaxmnist.weights import FILE_NAME, save_weights
+
+PICTURED = 200  # sequences among which the picture finds a few of every length
+
+
+def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
+    """Trains the recipe in `settings`, evaluates it on test digits and writes a run folder.
+
+    An unfinished run in `workdir` is resumed, a finished one is only reported.
+
+    Args:
+      settings: a resolved configuration with the fields of configs/common.py.
+      workdir: the run folder.
+
+    Returns:
+      The path of `summary.json`.
+
+    Raises:
+      UserError: if settings, data or folder cannot be used.
+    """
+    watch = Stopwatch()
+    check_settings(settings)
+    recipe = make_recipe(settings)
+    folder = RunFolder(workdir, settings)
+    if finished := folder.summary():
+        print(f"{workdir} holds a finished run: nothing is repeated.\n{describe(finished)}")
+        return workdir / "summary.json"
+
+    digits = load_digits(**settings["data"])
+    folder.create()
+    bank = to_device(digits.train)
+    state = initial_state(recipe, settings["seed"], settings["num_seeds"])
+    parameters = count_parameters(state.params) // settings["num_seeds"]
+    folder.write("model.txt", layer_table(recipe.network, *recipe.image_size))
+    print(
+        f"{settings['name']}: {parameters:,} parameters, {settings['num_seeds']} seed(s), at most "
+        f"{recipe.epochs} epochs of {recipe.examples:,} sequences, digits from {digits.source}, "
+        f"on {jax.default_backend()}\ncompiling ...",
+        flush=True,
+    )
+    with watch.part("compile"):
+        programs = compile_programs(recipe, state, bank)
+
+    state, history = train(settings, recipe, programs, state, bank, digits, folder, watch)
+
+    # The only time that a run reads test digits.
+    print("evaluating on test digits ...", flush=True)
+    with watch.part("evaluate"):
+        scores, panels = test(settings, programs, state, digits)
+        title = f"{settings['name']}, digits from {digits.source}"
+        draw_curves(workdir / "plots" / "curves.png", title, history)
+        draw_predictions(workdir / "plots" / "predictions.png", f"{title}, test", panels)
+        save_best(workdir / FILE_NAME, settings, state, digits.source)
+    summary = summarise(settings, digits, parameters, history, scores, watch.seconds())
+    print(describe(summary), flush=True)
+    return folder.write("summary.json", json.dumps(summary, indent=2) + "\n")
+
+
+def train(
+    settings: dict[str, Any],
+    recipe: Recipe,
+    programs: Programs,
+    state: TrainState,
+    bank: Bank,
+    digits: Digits,
+    folder: RunFolder,
+    watch: Stopwatch,
+) -> tuple[TrainState, list[dict[str, Any]]]:
+    """Trains until the last epoch, or until no seed improves; saves a checkpoint every epoch.
+
+    Returns:
+      The last state and the lines of `metrics.jsonl`.
+    """
+    validate = make_generator(
+        recipe.validation,
+        settings["sequence"]["max_length"],
+        seed=settings["data"]["split_seed"],
+        streams=(Stream.VALIDATION_DRAW, Stream.VALIDATION_AUGMENT),
+    )
+    validation_bank = to_device(digits.validation)
+    validation_sequences = settings["sequence"]["validation_sequences"]
+    history: list[dict[str, Any]] = []
+    with checkpoint.open_checkpoints(folder.path / "checkpoints") as checkpoints:
+        if saved := checkpoint.restore_latest(checkpoints, state):
+            state, record = saved
+            if record["data"] != digits.fingerprint():
+                raise UserError(
+                    f"{folder.path} was trained on other digits than those from {digits.source}: "
+                    "give the same data, or another --workdir."
+                )
+            history = record["history"]
+            watch.add(record["seconds"])
+            print(f"resuming {folder.path} after epoch {len(history)}", flush=True)
+
+        progress = Progress(recipe.epochs, len(history), recipe.examples, len(state.step))
+        with open_board(folder.path, len(history) + 1) as add_to_board, watch.part("train"):
+            for epoch in range(len(history), recipe.epochs):
+                if has_stopped(state, epoch, patience=recipe.patience).all():
+                    print(f"no improvement in {recipe.patience} epochs: stopping early")
+                    break
+                state = run_epoch(programs, state, bank, epoch, recipe, progress)
+
+                blocks = generated_blocks(validate, validation_sequences, validation_bank, epoch)
+                scores = score_seeds(programs.predict, state.params, state.batch_stats, blocks)
+                row = epoch_row(epoch + 1, state, scores, history[-1] if history else None)
+                losses = jnp.array([score["loss"] for score in scores], jnp.float32)
+                state = programs.end_epoch(state, losses, jnp.int32(epoch + 1))
+
+                history.append(row)
+                record = {
+                    "data": digits.fingerprint(),
+                    "history": history,
+                    "seconds": watch.seconds(),
+                }
+                checkpoint.save(checkpoints, epoch + 1, state, record, row["validation_loss"])
+                lines = "".join(json.dumps(line) + "\n" for line in history)
+                folder.write("metrics.jsonl", lines)
+                add_to_board(row)
+                progress.end_epoch(epoch_line(row, recipe.epochs))
+    return state, history
+
+
+def run_epoch(
+    programs: Programs,
+    state: TrainState,
+    bank: Bank,
+    epoch: int,
+    recipe: Recipe,
+    progress: Progress,
+) -> TrainState:
+    """Runs one epoch in pieces that are sent ahead, so that the device never waits for a line."""
+    pacer = Pacer()
+    first, last = epoch * recipe.steps, (epoch + 1) * recipe.steps
+    under_way: list[tuple[int, Metrics]] = []
+    while first < last:
+        piece = min(pacer.steps, last - first)
+        state = programs.run_steps(state, jnp.int32(first), jnp.int32(first + piece), bank)
+        first += piece
+        # A copy, because the state itself is given away to the next piece.
+        under_way.append((piece, jax.tree.map(jnp.copy, state.sums)))
+        if len(under_way) > 1:
+            ended, sums = under_way.pop(0)
+            progress.show(int(np.max(sums.count)), *rates(sums))
+            pacer.finished(ended)
+    return state
+
+
+def test(
+    settings: dict[str, Any], programs: Programs, state: TrainState, digits: Digits
+) -> tuple[dict[str, list[Scores]], dict[str, Panel]]:
+    """Scores every seed's best weights in every suite, and picks the first seed's pictures."""
+    bank = to_device(digits.test)
+    best = (state.best.params, state.best.batch_stats)
+    scores, panels = {}, {}
+    for name in SUITES:
+        generate = suite_generator(
+            name, settings["sequence"]["max_length"], settings["eval"]["seed"]
+        )
+        blocks = generated_blocks(generate, settings["eval"]["sequences"], bank)
+        scores[name] = score_seeds(programs.predict, *best, blocks)
+
+        images, labels = generate(jnp.arange(PICTURED), 0, bank)
+        predicted = programs.predict(*best, images)[0].argmax(-1)
+        panels[name] = by_length(np.asarray(images), np.asarray(predicted), np.asarray(labels))
+        print(f"  {name}: {np.mean([s[METRIC] for s in scores[name]]):.2%}", flush=True)
+    return scores, panels
+
+
+def save_best(path: Path, settings: dict[str, Any], state: TrainState, source: str) -> None:
+    """Writes the weights of the seed with the lowest validation loss."""
+    seed = int(np.argmin(state.best.loss))
+    params, batch_stats = jax.tree.map(
+        lambda leaf: np.asarray(leaf[seed]), (state.best.params, state.best.batch_stats)
+    )
+    about = {
+        "name": settings["name"],
+        "model": settings["model"],
+        "max_length": settings["sequence"]["max_length"],
+        "seed": settings["seed"] + seed,
+        "epoch": int(state.best.epoch[seed]),
+        "source": source,
+        "eval": settings["eval"],
+    }
+    save_weights(path, params, batch_stats, about)

@@ -1,0 +1,80 @@
+"""One network's weights in a safetensors file that also says which network they belong to."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from jaxmnist.errors import UserError
+from jaxmnist.models.catalogue import create_network
+from jaxmnist.models.network import Network
+from jaxmnist.models.table import init_variables
+
+FILE_NAME = "weights.safetensors"
+SIDE = 28
+
+
+class Loaded(NamedTuple):
+    """A network that is ready to be applied."""
+
+    network: Network
+    params: Any
+    batch_stats: Any
+    max_length: int
+    about: dict[str, Any]  # what the file says of itself
+
+
+def save_weights(path: Path, params: Any, batch_stats: Any, about: dict[str, Any]) -> None:
+    """Writes one network; `about` must hold `model` and `max_length`."""
+    from safetensors.numpy import save
+
+    flat = flatten_dict({"params": params, "batch_stats": batch_stats}, sep=".")
+    arrays = {name: np.ascontiguousarray(value) for name, value in flat.items()}
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(save(arrays, metadata={"jaxmnist": json.dumps(about, sort_keys=True)}))
+    partial.replace(path)
+
+
+def load_weights(path: Path) -> Loaded:
+    """Reads a file that `save_weights` wrote; nothing in it is ever executed.
+
+    Raises:
+      UserError: if the file is missing, damaged, or does not fit the network it names.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads((file.metadata() or {}).get("jaxmnist", "{}"))
+            flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: name a weights file or a finished run.") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{path} is not a readable safetensors file ({error}).") from None
+    if not {"model", "max_length"} <= about.keys():
+        raise UserError(f"{path} does not say which model it is for: use a file made by jaxmnist.")
+
+    network = create_network(about["model"], max_length=about["max_length"])
+    wanted = flatten_dict(
+        jax.eval_shape(
+            lambda key: init_variables(network, key, SIDE, SIDE * about["max_length"]),
+            jax.random.key(0),
+        ),
+        sep=".",
+    )
+    for name in sorted(wanted.keys() | flat.keys()):
+        found = tuple(flat[name].shape) if name in flat else None
+        needed = tuple(wanted[name].shape) if name in wanted else None
+        if found != needed:
+            raise UserError(
+                f"{path} does not fit {about['model']}: {name} has shape {found}, "
+                f"not {needed}; use the weights of that model."
+            )
+    tree = unflatten_dict({name: jnp.asarray(value) for name, value in flat.items()}, sep=".")
+    return Loaded(
+        network, tree["params"], tree.get("batch_stats", {}), about["max_length"], about
+    )

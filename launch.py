@@ -1,0 +1,78 @@
+"""Trains a recipe, evaluates it and writes a run folder.
+
+  python launch.py --config=configs/seq.py                  the default: minutes on two cores
+  python launch.py --config=configs/seq.py:tiny             the whole path in seconds
+  python launch.py --config=configs/seq.py --config.seed=7  any field of configs/common.py
+  python launch.py --config=configs/seq.py --workdir=DIR    another run folder than runs/seq
+
+The config's path is relative to where you stand; what follows the colon is one of its variants.
+Started again with the same --workdir, an unfinished run goes on where it was and a finished one is
+only reported. The last line on stdout is the path of summary.json. The exit code is 0, or 2 if
+something has to be mended first. --helpfull lists the flags of all libraries, too.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from jaxmnist.errors import UserError
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "Recipe: FILE.py or FILE.py:VARIANT.")
+WORKDIR = flags.DEFINE_string("workdir", "", "Run folder; default: runs/<config>[-<variant>].")
+
+
+def default_workdir(config: str) -> Path:
+    """Names the run folder of a recipe: `configs/seq.py:tiny` runs in `runs/seq-tiny`."""
+    file, _, variant = config.partition(":")
+    return Path("runs") / "-".join(filter(None, (Path(file).stem, variant)))
+
+
+def parse(arguments: list[str]) -> list[str]:
+    """Parses the command line; what is wrong with it is said in one sentence."""
+    if "--help" in arguments or "-h" in arguments:
+        print(__doc__)
+        sys.exit(0)
+    try:
+        rest = flags.FLAGS(arguments)
+        if CONFIG.value is not None:
+            CONFIG.value.to_dict()  # a config file that was not found says so only now
+    except OSError as error:
+        fail(f"the recipe {error.filename} cannot be read ({error.strerror}): check its path.")
+    except (KeyError, AttributeError) as error:
+        fail(f"the recipe has no field {error}: configs/common.py lists all fields.")
+    except Exception as error:  # a config file is code, and may fail in any way code can
+        # What went wrong is the last line; above it may stand the config file's traceback.
+        fail(str(error).strip().splitlines()[-1] if str(error) else type(error).__name__)
+    if CONFIG.value is None:
+        fail("no recipe is named: give one, such as --config=configs/seq.py.")
+    if len(rest) > 1:
+        fail(f"'{rest[1]}' is not a flag: fields are set as --config.FIELD=VALUE.")
+    return rest
+
+
+def fail(sentence: str) -> None:
+    """Says what is wrong and leaves with exit code 2."""
+    print("error: " + " ".join(sentence.split()), file=sys.stderr)
+    sys.exit(2)
+
+
+def main(arguments: list[str]) -> None:
+    """Trains and evaluates what the flags say."""
+    del arguments
+    logging.set_verbosity(logging.WARNING)
+    from jaxmnist.train import train_and_evaluate
+
+    config_argument = config_flags.get_config_filename(flags.FLAGS["config"])
+    workdir = Path(WORKDIR.value) if WORKDIR.value else default_workdir(config_argument)
+    try:
+        print(train_and_evaluate(CONFIG.value.to_dict(), workdir))
+    except UserError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("interrupted; the same command goes on after the last finished epoch.")
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse)
