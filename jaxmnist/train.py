@@ -35,8 +35,6 @@ from jaxmnist.state import Metrics, TrainState
 from jaxmnist.steps import has_stopped
 from jaxmnist.weights import FILE_NAME, save_weights
 
-PICTURED = 200  # sequences among which the picture finds a few of every length
-
 
 def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
     """Trains the recipe in `settings`, evaluates it on test digits and writes a run folder.
@@ -194,7 +192,7 @@ def test(
         blocks = generated_blocks(generate, settings["eval"]["sequences"], bank)
         scores[name] = score_seeds(programs.predict, *best, blocks)
 
-        images, labels = generate(jnp.arange(PICTURED), 0, bank)
+        images, labels = next(generated_blocks(generate, settings["eval"]["sequences"], bank))
         predicted = programs.predict(*best, images)[0].argmax(-1)
         panels[name] = by_length(np.asarray(images), np.asarray(predicted), np.asarray(labels))
         print(f"  {name}: {np.mean([s[METRIC] for s in scores[name]]):.2%}", flush=True)
