@@ -5,17 +5,16 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from jaxmnist.data.sources import Labelled
 from jaxmnist.generate.sequence import BLANK, Bank
 from jaxmnist.generate.suites import SUITES
 from jaxmnist.generate.transforms import normalise
-from jaxmnist.programs import Generator, Predict, make_generator
+from jaxmnist.programs import Block, Generator, Predict, make_generator
 from jaxmnist.rng import Stream
 
 BLOCK = 500  # examples that go through the network at once
-Block = tuple[Float[Array, "block 28 width"], Int[Array, "block max_length"]]
 Scores = dict[str, Any]
 
 

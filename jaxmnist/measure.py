@@ -11,7 +11,6 @@ from jaxmnist.data.npz import read_npz
 from jaxmnist.data.sources import load_source
 from jaxmnist.errors import UserError
 from jaxmnist.evaluate import (
-    Block,
     Scores,
     generated_blocks,
     image_blocks,
@@ -21,7 +20,7 @@ from jaxmnist.evaluate import (
     to_device,
 )
 from jaxmnist.generate.suites import SUITES
-from jaxmnist.programs import make_predict
+from jaxmnist.programs import Block, make_predict
 from jaxmnist.weights import Loaded
 
 Measured = tuple[Scores, Int[np.ndarray, "n heads"]]  # the scores, and what was predicted
@@ -62,6 +61,6 @@ def measure_suites(loaded: Loaded, names: Sequence[str] = tuple(SUITES)) -> dict
 
 
 def _measure(loaded: Loaded, blocks: Iterable[Block]) -> Measured:
-    one_seed = jax.tree.map(lambda leaf: leaf[None], (loaded.params, loaded.batch_stats))
-    logits, labels = predict_blocks(make_predict(loaded.network), *one_seed, blocks)
+    params, batch_stats = jax.tree.map(lambda leaf: leaf[None], (loaded.params, loaded.batch_stats))
+    logits, labels = predict_blocks(make_predict(loaded.network), params, batch_stats, blocks)
     return sequence_scores(logits[0], labels), logits[0].argmax(-1)

@@ -22,10 +22,9 @@ from jaxmnist.rng import Stream, stream_keys
 from jaxmnist.state import TrainState, init_state
 from jaxmnist.steps import end_epoch, run_steps
 
-
 Predict = Callable[[Any, Any, Array], Array]
-Images, Labels = Float[Array, "n 28 width"], Int[Array, "n max_length"]
-Generator = Callable[[Int[Array, " n"], int, Bank], tuple[Images, Labels]]
+Block = tuple[Float[Array, "n 28 width"], Int[Array, "n max_length"]]  # images and labels
+Generator = Callable[[Int[Array, " n"], int, Bank], Block]
 
 
 class Programs(NamedTuple):
@@ -99,7 +98,8 @@ def make_predict(network: Network) -> Predict:
     """Returns `(params, batch_stats, images) -> logits`, with seeds leading all but the images."""
 
     def predict(params: Any, batch_stats: Any, images: Array) -> Array:
-        return network.apply({"params": params, "batch_stats": batch_stats}, images, train=False)
+        variables = {"params": params, "batch_stats": batch_stats}
+        return jnp.asarray(network.apply(variables, images, train=False))
 
     return jax.jit(over_seeds(predict, shared=1))
 
@@ -121,7 +121,7 @@ def make_generator(
     )
 
     @jax.jit
-    def generate(numbers: Array, epoch: int, bank: Bank) -> tuple[Images, Labels]:
+    def generate(numbers: Array, epoch: int, bank: Bank) -> Block:
         draws = Draws(
             draw=stream_keys(root, streams[0], numbers),
             augment=stream_keys(jax.random.fold_in(root, epoch), streams[1], numbers),

@@ -90,6 +90,4 @@ def check_settings(settings: dict[str, Any]) -> None:
         if field not in values:
             raise UserError(f"the configuration lacks the field {field}: start from common.base().")
         if not holds(values[field]):
-            raise UserError(
-                f"config.{field} is {values[field]!r}: it must be {wanted}."
-            )
+            raise UserError(f"config.{field} is {values[field]!r}: it must be {wanted}.")

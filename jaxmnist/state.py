@@ -25,7 +25,7 @@ class Metrics(NamedTuple):
     loss: Float[Array, ""]  # sum over examples of the loss summed over heads
     correct: Int[Array, ""]  # heads that were right
     exact: Int[Array, ""]  # examples of which every head was right
-    count: Int[Array, ""]  # examples
+    examples: Int[Array, ""]
 
     @classmethod
     def zero(cls) -> "Metrics":

@@ -38,7 +38,7 @@ def measure(
         loss=loss_per_example(logits, labels).sum(),
         correct=right.sum(dtype=jnp.int32),
         exact=right.all(-1).sum(dtype=jnp.int32),
-        count=jnp.int32(len(labels)),
+        examples=jnp.int32(len(labels)),
     )
 
 
@@ -164,7 +164,7 @@ def end_epoch(
     return jax.tree.map(lambda old, new: jnp.where(stopped, old, new), state, new)
 
 
-def has_stopped(state: TrainState, epoch: Int[Array, ""], *, patience: int) -> Array:
+def has_stopped(state: TrainState, epoch: int | Array, *, patience: int) -> Array:
     """Says whether the first `epoch` epochs ended with `patience` of them without improvement."""
     return epoch - state.best.epoch >= patience
 

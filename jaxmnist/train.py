@@ -173,7 +173,7 @@ def run_epoch(
         under_way.append((piece, jax.tree.map(jnp.copy, state.sums)))
         if len(under_way) > 1:
             ended, sums = under_way.pop(0)
-            progress.show(int(np.max(sums.count)), *rates(sums))
+            progress.show(int(np.max(sums.examples)), *rates(sums))
             pacer.finished(ended)
     return state
 

@@ -75,6 +75,4 @@ def load_weights(path: Path) -> Loaded:
                 f"not {needed}; use the weights of that model."
             )
     tree = unflatten_dict({name: jnp.asarray(value) for name, value in flat.items()}, sep=".")
-    return Loaded(
-        network, tree["params"], tree.get("batch_stats", {}), about["max_length"], about
-    )
+    return Loaded(network, tree["params"], tree.get("batch_stats", {}), about["max_length"], about)

@@ -1,4 +1,4 @@
-"""Reads the idx files MNIST comes in (format: http://yann.lecun.com/exdb/mnist/), gzipped or not."""
+"""Reads the idx files that MNIST comes in (http://yann.lecun.com/exdb/mnist), gzipped or not."""
 
 import gzip
 import hashlib

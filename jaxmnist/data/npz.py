@@ -1,6 +1,7 @@
 """Reads people's own labelled images from an npz file."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +52,7 @@ def read_npz(
         raise UserError(f"{path}: y has more digits than the {max_length} this network reads.")
     labels = labels[:, :max_length]
     images = np.pad(images, ((0, 0), (0, 0), (0, width - images.shape[2])))
-    labels = np.pad(
-        labels, ((0, 0), (0, max_length - labels.shape[1])), constant_values=BLANK
-    )
+    labels = np.pad(labels, ((0, 0), (0, max_length - labels.shape[1])), constant_values=BLANK)
     return images, labels.astype(np.int32)
 
 
@@ -69,5 +68,5 @@ def _members(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(f"{path} does not exist.") from None
     except KeyError:
         raise UserError(f"{path} needs two arrays, x (images) and y (labels).") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} is not a readable npz file ({error}).") from None

@@ -252,15 +252,14 @@ def _from_sklearn() -> Source:
     small = np.round(data.images * (255 / 16)).astype(np.uint8)
     large = np.zeros((len(small), 28, 28), np.uint8)
     for frame, digit in zip(large, small, strict=True):
-        frame[4:24, 4:24] = Image.fromarray(digit).resize((20, 20), Image.Resampling.BILINEAR)
+        enlarged = Image.fromarray(digit).resize((20, 20), Image.Resampling.BILINEAR)
+        frame[4:24, 4:24] = np.asarray(enlarged)
     labels = data.target.astype(np.uint8)
     parts = Labelled(large[:1500], labels[:1500]), Labelled(large[1500:], labels[1500:])
     return Source(*parts, name="digits8x8", official=False)
 
 
-def _split(
-    found: Source, train: int, validation: int, seed: int
-) -> tuple[Labelled, Labelled]:
+def _split(found: Source, train: int, validation: int, seed: int) -> tuple[Labelled, Labelled]:
     total = len(found.train)
     if found.name == "digits8x8":
         validation = max(1, total * validation // (train + validation))

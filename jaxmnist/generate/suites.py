@@ -13,7 +13,7 @@ from jaxmnist.generate.transforms import (
 
 
 class Suite(NamedTuple):
-    """What happens to every digit on its own, then to the padded canvas; both before normalising."""
+    """What happens to every digit on its own, then to the padded canvas, before normalising."""
 
     digit: Transform = compose()
     canvas: Transform = compose()

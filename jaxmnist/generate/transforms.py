@@ -103,9 +103,7 @@ def random_affine(
     return affine(image, angle, shift, factor)
 
 
-def random_noise(
-    key: Key[Array, ""], image: Image, *, probability: float, sigma: float
-) -> Image:
+def random_noise(key: Key[Array, ""], image: Image, *, probability: float, sigma: float) -> Image:
     """Adds Gaussian noise, not clipped, with `probability`."""
     coin_key, noise_key = jax.random.split(key)
     noise = sigma * jax.random.normal(noise_key, image.shape)
@@ -139,12 +137,10 @@ def augmentation(
         steps.append(partial(random_rotation, degrees=rotation_degrees))
     if invert_probability:
         steps.append(partial(random_invert, probability=invert_probability))
-    if affine_degrees or translate or tuple(scale) != (1.0, 1.0):
+    if affine_degrees or translate or scale != (1.0, 1.0):
         steps.append(
-            partial(random_affine, degrees=affine_degrees, translate=translate, scale=tuple(scale))
+            partial(random_affine, degrees=affine_degrees, translate=translate, scale=scale)
         )
     if noise_probability:
-        steps.append(
-            partial(random_noise, probability=noise_probability, sigma=noise_sigma)
-        )
+        steps.append(partial(random_noise, probability=noise_probability, sigma=noise_sigma))
     return compose(*steps)

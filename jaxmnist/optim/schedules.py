@@ -166,9 +166,7 @@ def make_schedule(
     if name == "constant":
         return constant_schedule(learning_rate=learning_rate)
     if name == "one_cycle":
-        return one_cycle_schedule(
-            total_steps=total_steps, learning_rate=learning_rate, **one_cycle
-        )
+        return one_cycle_schedule(total_steps=total_steps, learning_rate=learning_rate, **one_cycle)
     if name == "plateau":
         return plateau_schedule(learning_rate=learning_rate, **plateau)
     raise UserError(f"there is no schedule '{name}': choose constant, one_cycle or plateau.")

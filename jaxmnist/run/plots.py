@@ -12,7 +12,7 @@ from jaxmnist.generate.transforms import MEAN, SD
 
 Panel = tuple[Float[np.ndarray, "n 28 w"], Int[np.ndarray, "n k"], Int[np.ndarray, "n k"]]
 RIGHT, WRONG = "#1a7f37", "#cf222e"
-STYLE = {"font.size": 15, "axes.spines.top": False, "axes.spines.right": False}
+STYLE: Any = {"font.size": 15, "axes.spines.top": False, "axes.spines.right": False}
 
 
 def draw_curves(path: Path, title: str, history: Sequence[dict[str, Any]]) -> None:

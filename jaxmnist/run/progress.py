@@ -83,5 +83,5 @@ class Pacer:
 
 def rates(sums: Metrics) -> tuple[float, float]:
     """Returns loss and exact accuracy, both over all seeds, of sums read from the device."""
-    count = max(float(sums.count.sum()), 1.0)
+    count = max(float(sums.examples.sum()), 1.0)
     return float(sums.loss.sum()) / count, float(sums.exact.sum()) / count

@@ -1,6 +1,6 @@
 """The words and numbers of a run: a line an epoch, and the summary."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ def epoch_row(
     Values are means over seeds; with several seeds `seeds` holds each one's. A seed that has
     stopped early learns nothing more and repeats its last figures.
     """
-    count = np.asarray(state.sums.count)
+    count = np.asarray(state.sums.examples)
     values = {
         "learning_rate": np.asarray(state.opt_state.hyperparams["learning_rate"]),
         "train_loss": np.asarray(state.sums.loss) / np.maximum(count, 1),
@@ -65,7 +65,7 @@ def summarise(
     digits: Digits,
     parameters: int,
     history: Sequence[dict[str, Any]],
-    scores: dict[str, Sequence[Scores]],
+    scores: Mapping[str, Sequence[Scores]],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
     """Makes the content of `summary.json`; accuracies are fractions, durations seconds.

@@ -1,7 +1,7 @@
 """Where the time of a run goes, over all its sittings."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +11,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         """Starts the total."""
-        self._done: Counter[str] = Counter()
+        self._done: dict[str, float] = defaultdict(float)
         self._since = {"total": time.perf_counter()}
 
     @contextmanager
@@ -23,10 +23,12 @@ class Stopwatch:
 
     def add(self, seconds: dict[str, float]) -> None:
         """Adds what an earlier sitting of the same run took."""
-        self._done.update(seconds)
+        for name, value in seconds.items():
+            self._done[name] += value
 
     def seconds(self) -> dict[str, float]:
         """Returns the seconds of every part until now, those under way included."""
         now = time.perf_counter()
-        running = Counter({name: now - since for name, since in self._since.items()})
-        return dict(self._done + running)
+        running = {name: now - since for name, since in self._since.items()}
+        names = self._done.keys() | running.keys()
+        return {name: self._done.get(name, 0.0) + running.get(name, 0.0) for name in sorted(names)}
