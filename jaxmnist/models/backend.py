@@ -139,8 +139,7 @@ class ChannelsLast:
         return x.reshape(-1, heads, classes)
 
     def per_feature(self, vector: Float[Array, " features"], ndim: int) -> Array:
-        del ndim  # the features are the last axis already
-        return vector
+        return vector.reshape(*[1] * (ndim - 1), -1)
 
 
 BACKENDS: dict[str, Backend] = {b.name: b for b in (BatchMinor(), ChannelsLast())}

@@ -1,0 +1,61 @@
+"""Imports go in one direction, and every module can be imported."""
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import ROOT
+
+# Each line may import from lines above it, and from its own folder.
+LAYERS = [
+    ["errors", "rng"],
+    ["data", "generate", "models", "optim", "published"],
+    ["settings", "state", "weights"],
+    ["steps"],
+    ["recipe"],
+    ["programs"],
+    ["evaluate"],
+    ["checkpoint", "run"],
+    ["measure", "train"],
+    ["cli"],
+    ["__main__"],
+]
+LEVEL = {name: number for number, layer in enumerate(LAYERS) for name in layer}
+MODULES = sorted((ROOT / "jaxmnist").rglob("*.py"))
+
+
+def part_of(dotted: str) -> str | None:
+    names = dotted.split(".")
+    return names[1] if names[0] == "jaxmnist" and len(names) > 1 else None
+
+
+def imported(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_one_way(path: Path) -> None:
+    relative = path.relative_to(ROOT / "jaxmnist")
+    own = relative.parts[0].removesuffix(".py")
+    modules = imported(path)
+    for part in {part_of(module) for module in modules} - {None, own, "__version__"}:
+        assert LEVEL[part] < LEVEL[own], f"{relative} must not import {part}"
+    assert not {module for module in modules if module.split(".")[0] == "torch"}
+    if own != "checkpoint":
+        assert not {module for module in modules if module.startswith("orbax")}
+    dotted = ".".join(("jaxmnist", *relative.with_suffix("").parts))
+    if own != "__main__":
+        importlib.import_module(dotted)
+
+
+def test_launch_and_configs_can_be_imported() -> None:
+    for name in ("launch", "configs.common", "configs.seq"):
+        importlib.import_module(name)

@@ -1,0 +1,162 @@
+"""Architectures: exact sizes, PyTorch's initial distributions, and layouts that agree."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from jaxmnist.errors import UserError
+from jaxmnist.models.backend import BACKENDS
+from jaxmnist.models.catalogue import MODELS, create_network
+from jaxmnist.models.layers import BatchNorm, Dropout
+from jaxmnist.models.network import Architecture
+from jaxmnist.models.table import count_parameters, init_variables, layer_table
+from jaxmnist.steps import loss_per_example
+
+PARAMETERS = {"sequence_published": 9_891_489, "sequence_compact": 245_423}
+
+
+KEY = jax.eval_shape(lambda: jax.random.key(0))
+
+
+def test_every_model_has_its_exact_number_of_parameters() -> None:
+    counted = {}
+    for name in MODELS:
+        network = create_network(name, max_length=3)
+        shapes = jax.eval_shape(lambda key, n=network: init_variables(n, key, 28, 84), KEY)
+        counted[name] = count_parameters(shapes["params"])
+        assert f"{counted[name]:,}" in layer_table(network, 28, 84)
+    assert counted == PARAMETERS
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("max_length", [1, 3, 5])
+def test_logits_have_one_row_a_head(name: str, max_length: int) -> None:
+    network = create_network(name, max_length=max_length)
+
+    def run(key: jax.Array) -> jax.Array:
+        variables = init_variables(network, key, 28, 28 * max_length)
+        return network.apply(variables, jnp.zeros((2, 28, 28 * max_length)), train=False)
+
+    assert jax.eval_shape(run, KEY).shape == (2, max_length, 11)
+
+
+def test_layouts_agree_on_logits_gradients_and_statistics() -> None:
+    """Same weights, same batch: the layouts differ by rounding alone."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    images = jax.random.normal(keys[0], (4, 28, 84))
+    labels = jax.random.randint(keys[1], (4, 3), 0, 11)
+    variables = init_variables(create_network("sequence_compact", max_length=3), keys[2], 28, 84)
+
+    def step(backend: str, params):
+        network = create_network("sequence_compact", max_length=3, backend=backend)
+        # Dropout draws its mask in the layout's order, so it is left out here.
+        layers = tuple(
+            layer for layer in network.architecture.layers if not isinstance(layer, Dropout)
+        )
+        network = network.clone(architecture=Architecture(layers, heads=3, classes=11))
+
+        def loss(params):
+            logits, changed = network.apply(
+                variables | {"params": params}, images, train=True, mutable=["batch_stats"]
+            )
+            return loss_per_example(logits, labels).mean(), (logits, changed["batch_stats"])
+
+        return jax.jit(jax.grad(loss, has_aux=True))(params)
+
+    def difference(ours, theirs) -> float:
+        each = jax.tree.map(lambda a, b: jnp.abs(a - b).max() / jnp.abs(b).max(), ours, theirs)
+        return max(float(leaf) for leaf in jax.tree.leaves(each))
+
+    theirs = step("channels_last", variables["params"])
+    # Sums of up to 60,000 float32 terms in another order: 1e-4 of each leaf's largest value.
+    assert difference(step("batch_minor", variables["params"]), theirs) < 1e-4
+    # The negative twin: one weight of the last layer changed by a hundredth.
+    changed = jax.tree.map(jnp.copy, variables["params"])
+    changed["dense2"]["kernel"] = changed["dense2"]["kernel"].at[0, 0].add(0.01)
+    assert difference(step("batch_minor", changed), theirs) > 1e-4
+
+
+def test_flatten_is_pytorchs_order() -> None:
+    maps = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)  # batch, channel, h, w
+    theirs = torch.from_numpy(maps).flatten(1).numpy()
+    minor = BACKENDS["batch_minor"].flatten(jnp.asarray(maps.transpose(1, 2, 3, 0))).T
+    last = BACKENDS["channels_last"].flatten(jnp.asarray(maps.transpose(0, 2, 3, 1)))
+    np.testing.assert_array_equal(minor, theirs)
+    np.testing.assert_array_equal(last, theirs)
+
+
+@pytest.mark.parametrize("backend", sorted(BACKENDS))
+@pytest.mark.parametrize("padding", [0, 1])
+def test_convolution_and_pool_are_pytorchs(backend: str, padding: int) -> None:
+    ops = BACKENDS[backend]
+    random = np.random.RandomState(0)
+    images = random.randn(2, 11, 13).astype(np.float32)
+    kernel = random.randn(3, 3, 1, 4).astype(np.float32)
+    theirs = torch.nn.functional.max_pool2d(
+        torch.nn.functional.conv2d(
+            torch.from_numpy(images)[:, None],
+            torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()),
+            padding=padding,
+        ),
+        2,
+    ).numpy()
+
+    def run(kernel: np.ndarray) -> np.ndarray:
+        x = ops.max_pool(ops.conv(ops.enter(jnp.asarray(images)), jnp.asarray(kernel), padding), 2)
+        return np.asarray(jnp.moveaxis(x, (ops.batch_axis, ops.feature_axis), (0, 1)))
+
+    np.testing.assert_allclose(run(kernel), theirs, rtol=1e-5, atol=1e-5 * np.abs(theirs).max())
+    kernel[0, 0, 0, 0] += 0.01
+    assert np.abs(run(kernel) - theirs).max() > 1e-3
+
+
+def test_initial_weights_are_distributed_as_pytorchs() -> None:
+    variables = init_variables(
+        create_network("sequence_published", max_length=3), jax.random.key(0), 28, 84
+    )
+    fan_in = {
+        "conv1": 9,
+        "conv2": 288,
+        "conv3": 576,
+        "conv4": 1152,
+        "dense1": 18_816,
+        "dense2": 512,
+    }
+    for name, inputs in fan_in.items():
+        bound = inputs**-0.5
+        for leaf in variables["params"][name].values():
+            values = np.asarray(leaf).ravel()
+            assert np.abs(values).max() <= bound
+            # Mean 0 and variance bound^2/3 within five standard errors of a uniform sample.
+            assert abs(values.mean()) < 5 * bound / np.sqrt(3 * values.size)
+            assert abs(values.var() / (bound**2 / 3) - 1) < 5 * np.sqrt(0.8 / values.size)
+
+
+def test_batch_norm_keeps_pytorchs_running_statistics() -> None:
+    random = np.random.RandomState(0)
+    theirs = torch.nn.BatchNorm2d(3)
+    layer = BatchNorm()
+    backend = BACKENDS["batch_minor"]
+    example = jnp.zeros((3, 4, 5, 2))
+    variables = layer.init(jax.random.key(0), example, backend=backend, train=True)
+    for _ in range(3):
+        batch = (2 * random.randn(2, 3, 4, 5) + 1).astype(np.float32)
+        expected = theirs(torch.from_numpy(batch)).detach().numpy()
+        x = jnp.asarray(batch.transpose(1, 2, 3, 0))
+        out, changed = layer.apply(
+            variables, x, backend=backend, train=True, mutable=["batch_stats"]
+        )
+        variables = variables | changed
+        np.testing.assert_allclose(out.transpose(3, 0, 1, 2), expected, atol=3e-6)
+    stats = variables["batch_stats"]
+    np.testing.assert_allclose(stats["mean"], theirs.running_mean.numpy(), rtol=1e-5)
+    np.testing.assert_allclose(stats["var"], theirs.running_var.numpy(), rtol=1e-5)
+    # The negative twin: with the biased variance the two would part by 1/40 of the new share.
+    assert not np.allclose(stats["var"] * (1 - 0.027 / 40), theirs.running_var.numpy(), rtol=1e-5)
+
+
+def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UserError, match="sequence_compact, sequence_published"):
+        create_network("resnet", max_length=3)

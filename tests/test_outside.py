@@ -1,0 +1,191 @@
+"""The outside: commands as people type them, files as scripts read them."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from configs import common, seq
+from jaxmnist import cli
+from jaxmnist.generate.suites import SUITES
+from jaxmnist.settings import RULES, check_settings, flatten
+from tests.helpers import ROOT, run_python
+
+TinyRun = tuple[Path, str]
+
+
+def test_a_run_leaves_everything_that_it_promises(tiny_run: TinyRun) -> None:
+    workdir, printed = tiny_run
+    assert printed.splitlines()[-1] == str(workdir / "summary.json")
+    names = {path.name for path in workdir.iterdir()}
+    assert names >= {
+        "config.json", "summary.json", "metrics.jsonl", "checkpoints", "model.txt", "plots",
+        "weights.safetensors",
+    }  # fmt: skip
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    assert {p.name for p in (workdir / "plots").iterdir()} == {"curves.png", "predictions.png"}
+
+    summary = json.loads((workdir / "summary.json").read_text())
+    assert summary.keys() >= {
+        "name", "model", "params", "config", "seed", "num_seeds", "epochs", "data", "test",
+        "suites", "published", "seconds", "examples_per_second", "device", "versions", "git_commit",
+    }  # fmt: skip
+    assert summary["data"]["source"] == "digits8x8"
+    assert "digits8x8" in printed
+    assert "not MNIST" in printed
+    assert summary["published"] is None
+    assert summary["test"].keys() == {"metric", "mean", "sd", "values", "selection"}
+    assert summary["suites"].keys() == SUITES.keys()
+    assert summary["seconds"].keys() == {"compile", "train", "evaluate", "total"}
+    assert summary["config"] == json.loads((workdir / "config.json").read_text())
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(1, summary["epochs"] + 1))
+    arrays = load_file(workdir / "weights.safetensors")
+    count = sum(array.size for name, array in arrays.items() if name.startswith("params."))
+    assert count == summary["params"]
+
+
+def test_evaluate_gives_the_figures_of_the_run(
+    tiny_run: TinyRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workdir, _ = tiny_run
+    assert cli.main(["evaluate", "--run", str(workdir), "--json"]) == 0
+    suites = json.loads(capsys.readouterr().out)["suites"]
+    summary = json.loads((workdir / "summary.json").read_text())
+    for name, result in suites.items():
+        assert result["exact_sequence_accuracy"] == summary["suites"][name]["mean"]
+        for length, accuracy in result["by_length"].items():
+            assert accuracy == summary["suites"][name]["by_length"][length]["mean"]
+    weights = str(workdir / "weights.safetensors")
+    assert cli.main(["evaluate", "--weights", weights, "--suite", "noise", "--json"]) == 0
+    one = json.loads(capsys.readouterr().out)
+    assert one == {"suite": "noise"} | suites["noise"]
+
+
+def test_evaluate_on_ones_own_images(
+    tiny_run: TinyRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random = np.random.RandomState(0)
+    images = random.randint(0, 256, (7, 28, 56)).astype(np.uint8)
+    labels = np.array([[1, 2], [3, 10], [4, 10], [5, 6], [7, 8], [9, 10], [0, 0]])
+    np.savez(tmp_path / "mine.npz", x=images, y=labels)
+    saved = tmp_path / "out.npy"
+    asked = ["evaluate", "--run", str(tiny_run[0]), "--data", str(tmp_path / "mine.npz")]
+    assert cli.main([*asked, "--json", "--predictions", str(saved)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    predicted = np.load(saved)
+    assert predicted.shape == (7, 3)
+    padded = np.pad(labels, ((0, 0), (0, 1)), constant_values=10)
+    right = predicted == padded
+    assert answer["n"] == 7
+    assert answer["exact_sequence_accuracy"] == pytest.approx(right.all(-1).mean())
+    assert answer["digit_accuracy"] == pytest.approx(right[padded != 10].mean())
+    assert answer["by_length"].keys() == {"1", "2"}
+    assert cli.main(asked) == 0
+    words = capsys.readouterr().out
+    assert "n 7" in words
+    assert "exact_sequence_accuracy" in words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--run", "nowhere"], "does not exist"),
+        (["--weights", "README.md"], "not a readable safetensors file"),
+        (["--run", "RUN", "--suite", "blurred"], "no suite 'blurred'"),
+        (["--run", "RUN", "--data", "nothing.npz"], "does not exist"),
+        (["--run", "RUN", "--data", "README.md"], "not a readable npz"),
+        (["--run", "RUN", "--predictions", "x.npy"], "needs --data or one --suite"),
+        (["--run", "RUN", "--data", "x.npz", "--suite", "clean"], "exclude each other"),
+    ],
+)
+def test_evaluate_answers_bad_input_with_a_sentence(
+    tiny_run: TinyRun, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    given = [str(tiny_run[0]) if argument == "RUN" else argument for argument in arguments]
+    assert cli.main(["evaluate", *given]) == 2
+    answer = capsys.readouterr()
+    assert sentence in answer.err
+    assert len(answer.err.splitlines()) == 1
+    assert not answer.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--config=configs/seq.py", "--config.lrr=3"], "no field"),
+        (["--config=configs/seq.py", "--config.data.folder=x"], "no field"),
+        (["--config=configs/none.py"], "configs/none.py cannot be read"),
+        (["--config=configs/seq.py:big"], "no variant ':big': choose ':specialist'"),
+        (["--config=configs/seq.py", "--config.batch_size=-3"], "batch_size is -3: it must be"),
+        (["--config=configs/seq.py", "--config.batch_size=many"], "many"),
+        (["--config=configs/seq.py", "--config.model=vgg"], "sequence_compact"),
+        (["--config=configs/seq.py", "--workdir=README.md"], "README.md"),
+        (["--config=configs/seq.py", "--workdir=configs"], "not empty and not a run folder"),
+        (["--config=configs/seq.py", "tiny"], "'tiny' is not a flag"),
+        (["--confg=configs/seq.py"], "confg"),
+        ([], "no recipe is named"),
+        (
+            ["--config=configs/seq.py", "--config.data.source=dir", "--config.data.dir=nowhere"],
+            "nowhere is not a folder",
+        ),
+        (
+            ["--config=configs/seq.py", "--config.data.source=dir", "--config.data.dir=DAMAGED"],
+            "does not exist",
+        ),
+    ],
+)
+def test_launch_answers_bad_input_with_a_sentence(
+    tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
+    given = [argument.replace("DAMAGED", str(tmp_path)) for argument in arguments]
+    workdir = tmp_path / "run"
+    if arguments and not any("workdir" in argument for argument in arguments):
+        given.append(f"--workdir={workdir}")
+    done = run_python("launch.py", *given)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+    assert not workdir.exists()
+
+
+def test_help_teaches() -> None:
+    for command in (["launch.py", "--help"], ["-m", "jaxmnist", "evaluate", "--help"]):
+        done = run_python(*command)
+        assert done.returncode == 0
+        assert "configs/seq.py" in done.stdout or "mine.npz" in done.stdout
+
+
+@pytest.mark.parametrize("variant", sorted(seq.VARIANTS))
+def test_every_recipe_has_all_fields_and_survives_json(variant: str) -> None:
+    settings = seq.get_config(variant).to_dict()
+    assert flatten(settings).keys() == flatten(common.base().to_dict()).keys()
+    check_settings(settings)
+    again = json.loads(json.dumps(settings))
+    check_settings(again)
+    assert json.dumps(again, sort_keys=True) == json.dumps(settings, sort_keys=True)
+
+
+def test_every_rule_is_about_a_field_and_every_number_has_a_rule() -> None:
+    fields = flatten(common.base().to_dict())
+    assert RULES.keys() <= fields.keys()
+    unruled = {
+        field
+        for field, value in fields.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    } - RULES.keys()
+    assert not unruled
+
+
+def test_readme_has_exactly_two_commands() -> None:
+    blocks = (ROOT / "README.md").read_text().split("```bash\n")[1:]
+    commands = [block.split("```")[0] for block in blocks]
+    assert len(commands) == 2
+    assert "launch.py" in commands[0]
+    assert "pytest" in commands[1]
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)

@@ -1,0 +1,167 @@
+"""Whole runs: interrupted and resumed, repeated, refused, several seeds at once."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from configs import seq
+from jaxmnist import train as train_module
+from jaxmnist.checkpoint import open_checkpoints, restore_latest
+from jaxmnist.errors import UserError
+from jaxmnist.programs import initial_state
+from jaxmnist.recipe import make_recipe
+from jaxmnist.run.progress import Progress
+from jaxmnist.state import TrainState
+from jaxmnist.train import train_and_evaluate
+
+
+def small(**changes: Any) -> dict[str, Any]:
+    """A recipe of seconds with a plateau, early stopping and a smaller last batch."""
+    settings = seq.get_config("tiny").to_dict()
+    settings["epochs"] = 4
+    settings["sequence"] |= {"train_sequences": 150, "validation_sequences": 60}
+    settings["eval"]["sequences"] = 60
+    settings["schedule"]["name"] = "plateau"
+    settings["schedule"]["plateau"]["patience"] = 0
+    return settings | changes
+
+
+def last_state(workdir: Path, settings: dict[str, Any]) -> tuple[TrainState, dict[str, Any]]:
+    like = initial_state(make_recipe(settings), settings["seed"], settings["num_seeds"])
+    with open_checkpoints(workdir / "checkpoints") as checkpoints:
+        saved = restore_latest(checkpoints, like)
+    assert saved
+    return saved
+
+
+def bits(state: TrainState) -> list[bytes]:
+    numbers = state._replace(key=jax.random.key_data(state.key))
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(numbers)]
+
+
+@pytest.fixture(scope="module")
+def through(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workdir = tmp_path_factory.mktemp("through") / "run"
+    train_and_evaluate(small(), workdir)
+    return workdir
+
+
+@pytest.mark.parametrize("when", [1, 3])
+def test_stopped_and_resumed_is_the_same_as_straight_through(
+    through: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: int
+) -> None:
+    workdir = tmp_path / "run"
+    end_epoch = Progress.end_epoch
+
+    def interrupt(self: Progress, line: str) -> None:
+        end_epoch(self, line)
+        if self.epoch == when:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Progress, "end_epoch", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train_and_evaluate(small(), workdir)
+    assert len((workdir / "metrics.jsonl").read_text().splitlines()) == when
+    train_and_evaluate(small(), workdir)
+
+    ours, theirs = last_state(workdir, small())[0], last_state(through, small())[0]
+    assert bits(ours) == bits(theirs)
+    for file in ("metrics.jsonl", "weights.safetensors"):
+        assert (workdir / file).read_bytes() == (through / file).read_bytes()
+    summaries = [json.loads((w / "summary.json").read_text()) for w in (workdir, through)]
+    assert summaries[0]["suites"] == summaries[1]["suites"]
+
+
+def test_a_resumed_run_with_another_key_is_not_the_same(through: Path) -> None:
+    """The negative twin: the comparison sees one changed bit."""
+    state = last_state(through, small())[0]
+    other = state._replace(key=jax.vmap(jax.random.key)(np.array([1])))
+    assert bits(state) != bits(other)
+
+
+def test_latest_and_best_checkpoints_are_kept(through: Path) -> None:
+    history = [json.loads(line) for line in (through / "metrics.jsonl").read_text().splitlines()]
+    best = min(history, key=lambda row: row["validation_loss"])["epoch"]
+    kept = {int(path.name) for path in (through / "checkpoints").iterdir()}
+    assert kept == {best, len(history) - 1, len(history)}
+    state, record = last_state(through, small())
+    assert record["history"] == history
+    assert int(state.best.epoch[0]) == best
+    assert float(state.best.loss[0]) == np.float32(history[best - 1]["validation_loss"])
+
+
+def test_a_finished_run_is_reported_and_not_repeated(
+    through: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_module, "load_digits", None)  # would fail if it were called
+    before = {path: path.stat().st_mtime_ns for path in through.rglob("*") if path.is_file()}
+    assert train_and_evaluate(small(), through) == through / "summary.json"
+    assert "nothing is repeated" in capsys.readouterr().out
+    assert before == {
+        path: path.stat().st_mtime_ns for path in through.rglob("*") if path.is_file()
+    }
+
+
+def test_a_folder_of_another_configuration_is_refused_with_the_fields(through: Path) -> None:
+    with pytest.raises(UserError, match=r"batch_size \(32 there, 16 here\), seed \(0 .* 1 here\)"):
+        train_and_evaluate(small(batch_size=16, seed=1), through)
+
+
+def test_early_stopping_ends_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = small(epochs=8, early_stopping_patience=1)
+    settings["schedule"] |= {"name": "constant", "learning_rate": 0.3}  # bound to get worse
+    train_and_evaluate(settings, tmp_path / "run")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    history = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["validation_loss"] for line in history]
+    assert summary["epochs"] == len(losses) < 8
+    assert losses[-1] >= min(losses[:-1])
+    assert "stopping early" in capsys.readouterr().out
+
+
+def test_seeds_at_once_are_the_seeds_alone(tmp_path: Path) -> None:
+    settings = small(epochs=2, num_seeds=2, seed=5)
+    train_and_evaluate(settings, tmp_path / "both")
+    train_and_evaluate(small(epochs=2, seed=6), tmp_path / "second")
+    both, _ = last_state(tmp_path / "both", settings)
+    second, _ = last_state(tmp_path / "second", small(epochs=2, seed=6))
+    first_leaf, second_leaf, alone = (
+        np.asarray(tree["conv1"]["kernel"])
+        for tree in (
+            jax.tree.map(lambda leaf: leaf[0], both.params),
+            jax.tree.map(lambda leaf: leaf[1], both.params),
+            jax.tree.map(lambda leaf: leaf[0], second.params),
+        )
+    )
+    # On a CPU the seeds run one after the other in one program: equal but for the compiler's
+    # freedom to fuse; Adam turns rounding in tiny gradients into steps of up to the learning rate.
+    np.testing.assert_allclose(second_leaf, alone, atol=2e-3)
+    assert np.abs(first_leaf - alone).max() > 1e-2
+    summaries = [
+        json.loads((tmp_path / n / "summary.json").read_text()) for n in ("both", "second")
+    ]
+    assert summaries[0]["num_seeds"] == 2
+    assert len(summaries[0]["test"]["values"]) == 2
+    assert summaries[0]["test"]["sd"] is not None
+    assert summaries[0]["test"]["values"][1] == pytest.approx(
+        summaries[1]["test"]["values"][0], abs=0.05
+    )
+
+
+def test_the_published_recipes_run_with_their_fixed_list(tmp_path: Path) -> None:
+    """Both published recipes, shrunk in size alone."""
+    for variant in ("specialist", "generalist"):
+        settings = seq.get_config(variant).to_dict()
+        settings |= {"epochs": 1, "batch_size": 8}
+        settings["data"]["source"] = "digits8x8"
+        settings["sequence"] |= {"train_sequences": 16, "validation_sequences": 8}
+        settings["eval"]["sequences"] = 8
+        train_and_evaluate(settings, tmp_path / variant)
+        summary = json.loads((tmp_path / variant / "summary.json").read_text())
+        assert summary["params"] == 9_891_489
+        assert summary["published"] is None  # never beside a stand-in
