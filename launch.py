@@ -38,8 +38,9 @@ def parse(arguments: list[str]) -> list[str]:
         rest = flags.FLAGS(arguments)
         if CONFIG.value is not None:
             CONFIG.value.to_dict()  # a config file that was not found says so only now
-    except OSError as error:
-        fail(f"the recipe {error.filename} cannot be read ({error.strerror}): check its path.")
+    except OSError:
+        path = config_flags.get_config_filename(flags.FLAGS["config"])
+        fail(f"the recipe {path} cannot be read: give its path from where you stand.")
     except (KeyError, AttributeError) as error:
         fail(f"the recipe has no field {error}: configs/common.py lists all fields.")
     except Exception as error:  # a config file is code, and may fail in any way code can

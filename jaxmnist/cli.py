@@ -56,11 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _evaluate(chosen: argparse.Namespace) -> None:
+    from jaxmnist.caches import keep_compiled_programs
     from jaxmnist.measure import measure_npz, measure_suites
     from jaxmnist.weights import FILE_NAME, load_weights
 
     if chosen.data and chosen.suite:
         raise UserError("--suite and --data exclude each other: a suite has digits of its own.")
+    keep_compiled_programs()
     loaded = load_weights(chosen.run / FILE_NAME if chosen.run else chosen.weights)
     if chosen.data:
         scores, predicted = measure_npz(loaded, chosen.data)

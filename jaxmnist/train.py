@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmnist import checkpoint
+from jaxmnist.caches import keep_compiled_programs
 from jaxmnist.data.sources import Digits, load_digits
 from jaxmnist.errors import UserError
 from jaxmnist.evaluate import (
@@ -52,6 +53,7 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
       UserError: if settings, data or folder cannot be used.
     """
     watch = Stopwatch()
+    keep_compiled_programs()
     check_settings(settings)
     recipe = make_recipe(settings)
     folder = RunFolder(workdir, settings)
@@ -67,7 +69,7 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
     folder.write("model.txt", layer_table(recipe.network, *recipe.image_size))
     print(
         f"{settings['name']}: {parameters:,} parameters, {settings['num_seeds']} seed(s), at most "
-        f"{recipe.epochs} epochs of {recipe.examples:,} sequences, digits from {digits.source}, "
+        f"{recipe.epochs} epochs of {recipe.examples:,} sequences of {digits.name()}, "
         f"on {jax.default_backend()}\ncompiling ...",
         flush=True,
     )
@@ -80,9 +82,9 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
     print("evaluating on test digits ...", flush=True)
     with watch.part("evaluate"):
         scores, panels = test(settings, programs, state, digits)
-        title = f"{settings['name']}, digits from {digits.source}"
+        title = f"{settings['name']} on {digits.name()}"
         draw_curves(workdir / "plots" / "curves.png", title, history)
-        draw_predictions(workdir / "plots" / "predictions.png", f"{title}, test", panels)
+        draw_predictions(workdir / "plots" / "predictions.png", f"{title}, test digits", panels)
         save_best(workdir / FILE_NAME, settings, state, digits.source)
     summary = summarise(settings, digits, parameters, history, scores, watch.seconds())
     print(describe(summary), flush=True)

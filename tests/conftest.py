@@ -3,14 +3,22 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import jax
 import numpy as np
 import pytest
 
 from jaxmnist.data.sources import VARIABLE, Source, load_source
 from jaxmnist.generate.sequence import Bank
-from tests.helpers import run_python
+from tests.helpers import ROOT, run_python
 
+# One session compiles each program once; the next one finds it here.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "xla"))
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+# The same examples every time, however slow the machine.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 

@@ -56,7 +56,7 @@ ONE = jax.jit(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**30), max_length=st.sampled_from(sorted(BATCH)))
 def test_shapes_labels_and_background(bank: Bank, seed: int, max_length: int) -> None:
     images, labels = BATCH[max_length](draws(np.arange(seed, seed + 8)), bank)
@@ -73,7 +73,7 @@ def test_shapes_labels_and_background(bank: Bank, seed: int, max_length: int) ->
         assert (image[:, : SIDE * length] != BLACK).any()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**30))
 def test_a_key_always_gives_the_same_example_alone_or_in_a_batch(bank: Bank, seed: int) -> None:
     seeds = np.arange(seed, seed + 8)

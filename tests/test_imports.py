@@ -10,7 +10,7 @@ from tests.helpers import ROOT
 
 # Each line may import from lines above it, and from its own folder.
 LAYERS = [
-    ["errors", "rng"],
+    ["caches", "errors", "rng"],
     ["data", "generate", "models", "optim", "published"],
     ["settings", "state", "weights"],
     ["steps"],

@@ -4,12 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 
 from jaxmnist.errors import UserError
-from jaxmnist.models.backend import BACKENDS
 from jaxmnist.models.catalogue import MODELS, create_network
-from jaxmnist.models.layers import BatchNorm, Dropout
+from jaxmnist.models.layers import Dropout
 from jaxmnist.models.network import Architecture
 from jaxmnist.models.table import count_parameters, init_variables, layer_table
 from jaxmnist.steps import loss_per_example
@@ -78,40 +76,6 @@ def test_layouts_agree_on_logits_gradients_and_statistics() -> None:
     assert difference(step("batch_minor", changed), theirs) > 1e-4
 
 
-def test_flatten_is_pytorchs_order() -> None:
-    maps = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)  # batch, channel, h, w
-    theirs = torch.from_numpy(maps).flatten(1).numpy()
-    minor = BACKENDS["batch_minor"].flatten(jnp.asarray(maps.transpose(1, 2, 3, 0))).T
-    last = BACKENDS["channels_last"].flatten(jnp.asarray(maps.transpose(0, 2, 3, 1)))
-    np.testing.assert_array_equal(minor, theirs)
-    np.testing.assert_array_equal(last, theirs)
-
-
-@pytest.mark.parametrize("backend", sorted(BACKENDS))
-@pytest.mark.parametrize("padding", [0, 1])
-def test_convolution_and_pool_are_pytorchs(backend: str, padding: int) -> None:
-    ops = BACKENDS[backend]
-    random = np.random.RandomState(0)
-    images = random.randn(2, 11, 13).astype(np.float32)
-    kernel = random.randn(3, 3, 1, 4).astype(np.float32)
-    theirs = torch.nn.functional.max_pool2d(
-        torch.nn.functional.conv2d(
-            torch.from_numpy(images)[:, None],
-            torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()),
-            padding=padding,
-        ),
-        2,
-    ).numpy()
-
-    def run(kernel: np.ndarray) -> np.ndarray:
-        x = ops.max_pool(ops.conv(ops.enter(jnp.asarray(images)), jnp.asarray(kernel), padding), 2)
-        return np.asarray(jnp.moveaxis(x, (ops.batch_axis, ops.feature_axis), (0, 1)))
-
-    np.testing.assert_allclose(run(kernel), theirs, rtol=1e-5, atol=1e-5 * np.abs(theirs).max())
-    kernel[0, 0, 0, 0] += 0.01
-    assert np.abs(run(kernel) - theirs).max() > 1e-3
-
-
 def test_initial_weights_are_distributed_as_pytorchs() -> None:
     variables = init_variables(
         create_network("sequence_published", max_length=3), jax.random.key(0), 28, 84
@@ -132,29 +96,6 @@ def test_initial_weights_are_distributed_as_pytorchs() -> None:
             # Mean 0 and variance bound^2/3 within five standard errors of a uniform sample.
             assert abs(values.mean()) < 5 * bound / np.sqrt(3 * values.size)
             assert abs(values.var() / (bound**2 / 3) - 1) < 5 * np.sqrt(0.8 / values.size)
-
-
-def test_batch_norm_keeps_pytorchs_running_statistics() -> None:
-    random = np.random.RandomState(0)
-    theirs = torch.nn.BatchNorm2d(3)
-    layer = BatchNorm()
-    backend = BACKENDS["batch_minor"]
-    example = jnp.zeros((3, 4, 5, 2))
-    variables = layer.init(jax.random.key(0), example, backend=backend, train=True)
-    for _ in range(3):
-        batch = (2 * random.randn(2, 3, 4, 5) + 1).astype(np.float32)
-        expected = theirs(torch.from_numpy(batch)).detach().numpy()
-        x = jnp.asarray(batch.transpose(1, 2, 3, 0))
-        out, changed = layer.apply(
-            variables, x, backend=backend, train=True, mutable=["batch_stats"]
-        )
-        variables = variables | changed
-        np.testing.assert_allclose(out.transpose(3, 0, 1, 2), expected, atol=3e-6)
-    stats = variables["batch_stats"]
-    np.testing.assert_allclose(stats["mean"], theirs.running_mean.numpy(), rtol=1e-5)
-    np.testing.assert_allclose(stats["var"], theirs.running_var.numpy(), rtol=1e-5)
-    # The negative twin: with the biased variance the two would part by 1/40 of the new share.
-    assert not np.allclose(stats["var"] * (1 - 0.027 / 40), theirs.running_var.numpy(), rtol=1e-5)
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones() -> None:

@@ -1,7 +1,6 @@
 """The outside: commands as people type them, files as scripts read them."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from configs import common, seq
 from jaxmnist import cli
 from jaxmnist.generate.suites import SUITES
 from jaxmnist.settings import RULES, check_settings, flatten
-from tests.helpers import ROOT, run_python
+from tests.helpers import run_python
 
 TinyRun = tuple[Path, str]
 
@@ -180,12 +179,3 @@ def test_every_rule_is_about_a_field_and_every_number_has_a_rule() -> None:
         if isinstance(value, int | float) and not isinstance(value, bool)
     } - RULES.keys()
     assert not unruled
-
-
-def test_readme_has_exactly_two_commands() -> None:
-    blocks = (ROOT / "README.md").read_text().split("```bash\n")[1:]
-    commands = [block.split("```")[0] for block in blocks]
-    assert len(commands) == 2
-    assert "launch.py" in commands[0]
-    assert "pytest" in commands[1]
-    assert os.access(ROOT / ".ci" / "run", os.X_OK)

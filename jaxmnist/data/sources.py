@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from jaxmnist.caches import cache_folder
 from jaxmnist.data import idx
 from jaxmnist.errors import UserError
 
@@ -58,6 +59,12 @@ class Digits:
     test: Labelled
     source: str
     official: bool
+
+    def name(self) -> str:
+        """Names the data set as results do."""
+        if self.official:
+            return "MNIST"
+        return "digits of your own" if self.source == "dir" else f"the stand-in {self.source}"
 
     def fingerprint(self) -> str:
         """Returns a sha256 over all images and labels in their parts and order."""
@@ -175,13 +182,6 @@ def _pair(folder: Path, split: str, images: np.ndarray, labels: np.ndarray) -> L
     if not len(labels):
         raise UserError(f"{folder} has no {split} examples: fetch the files again.")
     return Labelled(images, labels)
-
-
-def cache_folder() -> Path:
-    """Returns where this platform keeps an application's caches."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("jaxmnist")
 
 
 def _from_tfds() -> Source:

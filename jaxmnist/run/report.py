@@ -99,6 +99,7 @@ def summarise(
         "epochs": len(history),
         "data": {
             "source": digits.source,
+            "name": digits.name(),
             "official": digits.official,
             "fingerprint": digits.fingerprint(),
             "train_examples": len(digits.train),
@@ -126,7 +127,7 @@ def describe(summary: dict[str, Any]) -> str:
     data, published = summary["data"], summary["published"]
     lines = [
         f"{summary['name']}: {summary['params']:,} parameters, {summary['num_seeds']} seed(s), "
-        f"{summary['epochs']} epochs, digits from {data['source']}",
+        f"{summary['epochs']} epochs, digits: {data['name']}",
         f"{'suite':<18}{'sequences right':>16}{'sd':>8}{'digits right':>14}"
         + (f"{'published':>11}" if published else ""),
     ]
@@ -144,7 +145,5 @@ def describe(summary: dict[str, Any]) -> str:
         f"{duration(seconds['evaluate'])}, in all {duration(seconds['total'])}"
     )
     if not data["official"]:
-        lines.append(
-            f"These digits are not MNIST ({data['source']}): no figure here compares with MNIST's."
-        )
+        lines.append("These digits are not MNIST: no figure here compares with a published one.")
     return "\n".join(lines)

@@ -1,0 +1,51 @@
+"""The README says what results/ and the code say."""
+
+import json
+import os
+import re
+
+from jaxmnist.published import PUBLISHED
+from tests.helpers import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHOWN = ("clean", "inverted", "rotation", "noise")
+
+
+def row(name: str, params: int, cells: list[str], measured_on: str) -> str:
+    return f"| {name} | {params:,} | {' | '.join(cells)} | {measured_on} |"
+
+
+def test_the_table_is_what_the_results_say() -> None:
+    ours = json.loads((ROOT / "results" / "seq-compact.json").read_text())
+    cells = [
+        f"{100 * ours['suites'][s]['mean']:.2f} ± {100 * ours['suites'][s]['sd']:.2f}"
+        for s in SHOWN
+    ]
+    expected = row(
+        "**seq-compact** (ours)", ours["params"], cells, f"MNIST test, {ours['num_seeds']} seeds"
+    )
+    assert ours["data"]["official"]
+    assert expected in README
+    for name, published in PUBLISHED.items():
+        cells = [f"{100 * published.suites[s]:.2f}" for s in SHOWN]
+        assert row(f"{name} (as claimed)", 9_891_489, cells, "MNIST test, 1 run") in README
+
+
+def test_it_has_exactly_two_commands() -> None:
+    commands = re.findall(r"```bash\n(.*?)```", README, re.S)
+    assert len(commands) == 2
+    assert "launch.py" in commands[0]
+    assert "pytest" in commands[1]
+    assert all(command.count("\n") == 1 for command in commands)
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_its_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_every_result_is_listed_with_its_command() -> None:
+    listed = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    for path in (ROOT / "results").glob("*.json"):
+        assert f"[{path.name}]({path.name}) | `python launch.py " in listed
