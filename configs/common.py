@@ -69,10 +69,10 @@ def base() -> ConfigDict:
 
 def tiny(config: ConfigDict) -> ConfigDict:
     """Shrinks a recipe to seconds: the same path from end to end, for tests and first contact."""
-    config.epochs = 3
+    config.epochs = 4
     config.batch_size = 32
     config.data.source = "digits8x8"
-    config.sequence.train_sequences = 1_000  # not a multiple of the batch: a smaller last one
+    config.sequence.train_sequences = 2_000  # not a multiple of the batch: a smaller last one
     config.sequence.validation_sequences = 200
     config.eval.sequences = 300
     return config
