@@ -42,10 +42,12 @@ def parse(arguments: list[str]) -> list[str]:
         path = config_flags.get_config_filename(flags.FLAGS["config"])
         fail(f"the recipe {path} cannot be read: give its path from where you stand.")
     except (KeyError, AttributeError) as error:
-        fail(f"the recipe has no field {error}: configs/common.py lists all fields.")
+        name = str(error).strip("\"'")
+        fail(f"the recipe has no field '{name}': configs/common.py lists all fields.")
     except Exception as error:  # a config file is code, and may fail in any way code can
         # What went wrong is the last line; above it may stand the config file's traceback.
-        fail(str(error).strip().splitlines()[-1] if str(error) else type(error).__name__)
+        text = str(error).strip() or type(error).__name__
+        fail(text.splitlines()[-1].removeprefix("ValueError: "))
     if CONFIG.value is None:
         fail("no recipe is named: give one, such as --config=configs/seq.py.")
     if len(rest) > 1:
@@ -63,11 +65,11 @@ def main(arguments: list[str]) -> None:
     """Trains and evaluates what the flags say."""
     del arguments
     logging.set_verbosity(logging.WARNING)
-    from jaxmnist.train import train_and_evaluate
-
     config_argument = config_flags.get_config_filename(flags.FLAGS["config"])
     workdir = Path(WORKDIR.value) if WORKDIR.value else default_workdir(config_argument)
     try:
+        from jaxmnist.train import train_and_evaluate
+
         print(train_and_evaluate(CONFIG.value.to_dict(), workdir))
     except UserError as error:
         fail(str(error))

@@ -5,10 +5,13 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxmnist import __version__
 from jaxmnist.errors import UserError
+
+if TYPE_CHECKING:
+    from jaxmnist.data.sources import Source
 
 ABOUT = "Reads handwritten digits with small JAX models. Training is `python launch.py --help`."
 EVALUATE = """\
@@ -52,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -62,22 +68,39 @@ def _evaluate(chosen: argparse.Namespace) -> None:
 
     if chosen.data and chosen.suite:
         raise UserError("--suite and --data exclude each other: a suite has digits of its own.")
+    if chosen.predictions and not (chosen.data or chosen.suite):
+        raise UserError("--predictions needs --data or one --suite, to know which to save.")
     keep_compiled_programs()
     loaded = load_weights(chosen.run / FILE_NAME if chosen.run else chosen.weights)
+    answer: dict[str, Any] = {"weights": loaded.about["name"], "seed": loaded.about["seed"]}
     if chosen.data:
         scores, predicted = measure_npz(loaded, chosen.data)
-        answer: dict[str, Any] = scores
-    elif chosen.suite:
-        scores, predicted = measure_suites(loaded, [chosen.suite])[chosen.suite]
-        answer = {"suite": chosen.suite} | scores
+        answer |= scores
     else:
-        if chosen.predictions:
-            raise UserError("--predictions needs --data or one --suite, to know which to save.")
-        measured = measure_suites(loaded)
-        answer = {"suites": {name: scores for name, (scores, _) in measured.items()}}
+        source = _source_of(chosen.run, loaded.about["digits"])
+        answer["digits"] = source.title()
+        if chosen.suite:
+            scores, predicted = measure_suites(loaded, source, [chosen.suite])[chosen.suite]
+            answer |= {"suite": chosen.suite} | scores
+        else:
+            measured = measure_suites(loaded, source)
+            answer["suites"] = {name: scores for name, (scores, _) in measured.items()}
     if chosen.predictions:
         _save(chosen.predictions, predicted)
     print(json.dumps(answer, indent=2) if chosen.json else _words(answer))
+
+
+def _source_of(run: Path | None, digits: str) -> "Source":
+    """Finds the digits of a run again; a weights file alone says only which kind they were."""
+    from jaxmnist.data.sources import load_source
+    from jaxmnist.run.folder import read_json
+
+    if "stand-in" in digits:
+        return load_source("digits8x8")
+    if run is None:
+        return load_source("auto")
+    data = read_json(run / "config.json")["data"]
+    return load_source(data["source"], data["dir"], verify=data["verify"])
 
 
 def _save(path: Path, predicted: Any) -> None:
@@ -92,10 +115,14 @@ def _save(path: Path, predicted: Any) -> None:
 
 def _words(answer: dict[str, Any]) -> str:
     if "suites" in answer:
-        return "\n".join(_words({"suite": k} | v) for k, v in answer["suites"].items())
+        head = f"{answer['weights']}, seed {answer['seed']}, on test digits of {answer['digits']}"
+        lines = [_words({"suite": k} | v) for k, v in answer["suites"].items()]
+        return "\n".join([head, *lines])
     lengths = "  ".join(f"{k}: {v:.2%}" for k, v in answer["by_length"].items())
+    accuracy = answer["digit_accuracy"]
+    digits = "-" if accuracy is None else f"{accuracy:.2%}"
     name = f"{answer['suite']:<16} " if "suite" in answer else ""
     return (
         f"{name}n {answer['n']}  exact_sequence_accuracy {answer['exact_sequence_accuracy']:.2%}  "
-        f"digit_accuracy {answer['digit_accuracy']:.2%}  by_length {lengths}"
+        f"digit_accuracy {digits}  by_length {lengths}"
     )

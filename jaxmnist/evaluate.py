@@ -14,7 +14,7 @@ from jaxmnist.generate.transforms import normalise
 from jaxmnist.programs import Block, Generator, Predict, make_generator
 from jaxmnist.rng import Stream
 
-BLOCK = 500  # examples that go through the network at once
+BLOCK = 100  # examples that go through the network at once: small enough for caches
 Scores = dict[str, Any]
 
 

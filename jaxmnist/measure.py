@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxmnist.data.npz import read_npz
-from jaxmnist.data.sources import load_source
+from jaxmnist.data.sources import VARIABLE, Source
 from jaxmnist.errors import UserError
 from jaxmnist.evaluate import (
     Scores,
@@ -35,20 +35,23 @@ def measure_npz(loaded: Loaded, path: Path) -> Measured:
     return _measure(loaded, image_blocks(*read_npz(path, loaded.max_length)))
 
 
-def measure_suites(loaded: Loaded, names: Sequence[str] = tuple(SUITES)) -> dict[str, Measured]:
+def measure_suites(
+    loaded: Loaded, source: Source, names: Sequence[str] = tuple(SUITES)
+) -> dict[str, Measured]:
     """Scores a network on evaluation suites, with the sequences its own run was evaluated on.
 
     Raises:
-      UserError: if a suite is unknown, or MNIST (on which the network was trained) is not at hand.
+      UserError: if a suite is unknown, or the digits are of another kind than in the run.
     """
     for name in names:
         if name not in SUITES:
             raise UserError(f"there is no suite '{name}': choose one of {', '.join(SUITES)}.")
     about = loaded.about
-    stand_in = about["source"] == "digits8x8"
-    source = load_source("digits8x8" if stand_in else "auto")
-    if source.name == "digits8x8" and not stand_in:
-        raise UserError("this network was trained on MNIST, and without MNIST it is not measured.")
+    if source.title() != about["digits"]:
+        raise UserError(
+            f"this network was trained on {about['digits']}, but here is {source.title()}: "
+            f"set {VARIABLE} to the folder of those digits, or give your own with --data."
+        )
     bank = to_device(source.test)
     sequences, seed = about["eval"]["sequences"], about["eval"]["seed"]
     return {

@@ -91,3 +91,9 @@ def check_settings(settings: dict[str, Any]) -> None:
             raise UserError(f"the configuration lacks the field {field}: start from common.base().")
         if not holds(values[field]):
             raise UserError(f"config.{field} is {values[field]!r}: it must be {wanted}.")
+    batch_size, examples = values["batch_size"], values["sequence.train_sequences"]
+    if batch_size > examples:
+        raise UserError(
+            f"config.batch_size is {batch_size}, more than an epoch's {examples} "
+            "(config.sequence.train_sequences): lower it."
+        )

@@ -1,8 +1,9 @@
 """A run from beginning to end; read it from top to bottom."""
 
 import json
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import numpy as np
 
 from jaxmnist import checkpoint
 from jaxmnist.caches import keep_compiled_programs
-from jaxmnist.data.sources import Digits, load_digits
+from jaxmnist.data.sources import VARIABLE, Digits, in_cache, load_digits
 from jaxmnist.errors import UserError
 from jaxmnist.evaluate import (
     Scores,
@@ -27,7 +28,7 @@ from jaxmnist.recipe import Recipe, make_recipe
 from jaxmnist.rng import Stream
 from jaxmnist.run.board import open_board
 from jaxmnist.run.folder import RunFolder
-from jaxmnist.run.plots import Panel, by_length, draw_curves, draw_predictions
+from jaxmnist.run.plots import Panel, draw_curves, draw_predictions, pick
 from jaxmnist.run.progress import Pacer, Progress, rates
 from jaxmnist.run.report import METRIC, describe, epoch_line, epoch_row, summarise
 from jaxmnist.run.stopwatch import Stopwatch
@@ -35,6 +36,17 @@ from jaxmnist.settings import check_settings
 from jaxmnist.state import Metrics, TrainState
 from jaxmnist.steps import has_stopped
 from jaxmnist.weights import FILE_NAME, save_weights
+
+
+class Run(NamedTuple):
+    """What stays the same from the first step to the summary."""
+
+    settings: dict[str, Any]
+    recipe: Recipe
+    folder: RunFolder
+    digits: Digits
+    bank: Bank  # the training digits, on the device
+    programs: Programs
 
 
 def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
@@ -58,6 +70,7 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
     recipe = make_recipe(settings)
     folder = RunFolder(workdir, settings)
     if finished := folder.summary():
+        _refuse_stand_in(workdir, settings, finished)
         print(f"{workdir} holds a finished run: nothing is repeated.\n{describe(finished)}")
         return workdir / "summary.json"
 
@@ -69,107 +82,106 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
     folder.write("model.txt", layer_table(recipe.network, *recipe.image_size))
     print(
         f"{settings['name']}: {parameters:,} parameters, {settings['num_seeds']} seed(s), at most "
-        f"{recipe.epochs} epochs of {recipe.examples:,} sequences of {digits.name()}, "
+        f"{recipe.epochs} epochs of {recipe.examples:,} sequences of {digits.title}, "
         f"on {jax.default_backend()}\ncompiling ...",
         flush=True,
     )
     with watch.part("compile"):
         programs = compile_programs(recipe, state, bank)
+    run = Run(settings, recipe, folder, digits, bank, programs)
 
-    state, history = train(settings, recipe, programs, state, bank, digits, folder, watch)
+    state, history = train(run, state, watch)
 
     # The only time that a run reads test digits.
     print("evaluating on test digits ...", flush=True)
     with watch.part("evaluate"):
-        scores, panels = test(settings, programs, state, digits)
-        title = f"{settings['name']} on {digits.name()}"
+        scores, panels = test(run, state)
+        title = f"{settings['name']} on {digits.title}"
         draw_curves(workdir / "plots" / "curves.png", title, history)
         draw_predictions(workdir / "plots" / "predictions.png", f"{title}, test digits", panels)
-        save_best(workdir / FILE_NAME, settings, state, digits.source)
+        save_best(workdir / FILE_NAME, settings, state, digits)
     summary = summarise(settings, digits, parameters, history, scores, watch.seconds())
     print(describe(summary), flush=True)
     return folder.write("summary.json", json.dumps(summary, indent=2) + "\n")
 
 
-def train(
-    settings: dict[str, Any],
-    recipe: Recipe,
-    programs: Programs,
-    state: TrainState,
-    bank: Bank,
-    digits: Digits,
-    folder: RunFolder,
-    watch: Stopwatch,
-) -> tuple[TrainState, list[dict[str, Any]]]:
+def _refuse_stand_in(workdir: Path, settings: dict[str, Any], finished: dict[str, Any]) -> None:
+    """Keeps a run on the stand-in from passing for one on MNIST, now that MNIST is at hand."""
+    data = settings["data"]
+    at_hand = data["dir"] or os.environ.get(VARIABLE) or in_cache()
+    if data["source"] == "auto" and finished["data"]["source"] == "digits8x8" and at_hand:
+        raise UserError(
+            f"{workdir} holds a finished run on the stand-in, and MNIST is at hand now: "
+            "give another --workdir."
+        )
+
+
+def train(run: Run, state: TrainState, watch: Stopwatch) -> tuple[TrainState, list[dict[str, Any]]]:
     """Trains until the last epoch, or until no seed improves; saves a checkpoint every epoch.
 
     Returns:
       The last state and the lines of `metrics.jsonl`.
     """
+    recipe, settings, fingerprint = run.recipe, run.settings, run.digits.fingerprint()
     validate = make_generator(
         recipe.validation,
         settings["sequence"]["max_length"],
         seed=settings["data"]["split_seed"],
         streams=(Stream.VALIDATION_DRAW, Stream.VALIDATION_AUGMENT),
     )
-    validation_bank = to_device(digits.validation)
+    validation_bank = to_device(run.digits.validation)
     validation_sequences = settings["sequence"]["validation_sequences"]
     history: list[dict[str, Any]] = []
-    with checkpoint.open_checkpoints(folder.path / "checkpoints") as checkpoints:
+    with checkpoint.open_checkpoints(run.folder.path / "checkpoints") as checkpoints:
         if saved := checkpoint.restore_latest(checkpoints, state):
             state, record = saved
-            if record["data"] != digits.fingerprint():
+            if record["data"] != fingerprint:
                 raise UserError(
-                    f"{folder.path} was trained on other digits than those from {digits.source}: "
+                    f"{run.folder.path} was trained on other digits than {run.digits.title}: "
                     "give the same data, or another --workdir."
                 )
             history = record["history"]
             watch.add(record["seconds"])
-            print(f"resuming {folder.path} after epoch {len(history)}", flush=True)
+            print(f"resuming {run.folder.path} after epoch {len(history)}", flush=True)
+        run.folder.write_lines("metrics.jsonl", history)
 
         progress = Progress(recipe.epochs, len(history), recipe.examples, len(state.step))
-        with open_board(folder.path, len(history) + 1) as add_to_board, watch.part("train"):
+        with open_board(run.folder.path, len(history) + 1) as add_to_board, watch.part("train"):
             for epoch in range(len(history), recipe.epochs):
                 if has_stopped(state, epoch, patience=recipe.patience).all():
                     print(f"no improvement in {recipe.patience} epochs: stopping early")
                     break
-                state = run_epoch(programs, state, bank, epoch, recipe, progress)
+                state = run_epoch(run, state, epoch, progress)
 
                 blocks = generated_blocks(validate, validation_sequences, validation_bank, epoch)
-                scores = score_seeds(programs.predict, state.params, state.batch_stats, blocks)
+                scores = score_seeds(run.programs.predict, state.params, state.batch_stats, blocks)
                 row = epoch_row(epoch + 1, state, scores, history[-1] if history else None)
                 losses = jnp.array([score["loss"] for score in scores], jnp.float32)
-                state = programs.end_epoch(state, losses, jnp.int32(epoch + 1))
+                state = run.programs.end_epoch(state, losses, jnp.int32(epoch + 1))
 
+                if not np.isfinite([row["train_loss"], row["validation_loss"]]).all():
+                    raise UserError(
+                        f"the loss was not a number in epoch {epoch + 1} (learning rate "
+                        f"{row['learning_rate']:.3g}): lower schedule.learning_rate; "
+                        f"{run.folder.path} holds the state of epoch {epoch}."
+                    )
                 history.append(row)
-                record = {
-                    "data": digits.fingerprint(),
-                    "history": history,
-                    "seconds": watch.seconds(),
-                }
+                record = {"data": fingerprint, "history": history, "seconds": watch.seconds()}
                 checkpoint.save(checkpoints, epoch + 1, state, record, row["validation_loss"])
-                lines = "".join(json.dumps(line) + "\n" for line in history)
-                folder.write("metrics.jsonl", lines)
+                run.folder.write_lines("metrics.jsonl", history)
                 add_to_board(row)
                 progress.end_epoch(epoch_line(row, recipe.epochs))
     return state, history
 
 
-def run_epoch(
-    programs: Programs,
-    state: TrainState,
-    bank: Bank,
-    epoch: int,
-    recipe: Recipe,
-    progress: Progress,
-) -> TrainState:
+def run_epoch(run: Run, state: TrainState, epoch: int, progress: Progress) -> TrainState:
     """Runs one epoch in pieces that are sent ahead, so that the device never waits for a line."""
     pacer = Pacer()
-    first, last = epoch * recipe.steps, (epoch + 1) * recipe.steps
+    first, last = epoch * run.recipe.steps, (epoch + 1) * run.recipe.steps
     under_way: list[tuple[int, Metrics]] = []
     while first < last:
         piece = min(pacer.steps, last - first)
-        state = programs.run_steps(state, jnp.int32(first), jnp.int32(first + piece), bank)
+        state = run.programs.run_steps(state, jnp.int32(first), jnp.int32(first + piece), run.bank)
         first += piece
         # A copy, because the state itself is given away to the next piece.
         under_way.append((piece, jax.tree.map(jnp.copy, state.sums)))
@@ -180,28 +192,26 @@ def run_epoch(
     return state
 
 
-def test(
-    settings: dict[str, Any], programs: Programs, state: TrainState, digits: Digits
-) -> tuple[dict[str, list[Scores]], dict[str, Panel]]:
+def test(run: Run, state: TrainState) -> tuple[dict[str, list[Scores]], dict[str, Panel]]:
     """Scores every seed's best weights in every suite, and picks the first seed's pictures."""
-    bank = to_device(digits.test)
+    bank = to_device(run.digits.test)
     best = (state.best.params, state.best.batch_stats)
     scores, panels = {}, {}
     for name in SUITES:
         generate = suite_generator(
-            name, settings["sequence"]["max_length"], settings["eval"]["seed"]
+            name, run.settings["sequence"]["max_length"], run.settings["eval"]["seed"]
         )
-        blocks = generated_blocks(generate, settings["eval"]["sequences"], bank)
-        scores[name] = score_seeds(programs.predict, *best, blocks)
+        blocks = generated_blocks(generate, run.settings["eval"]["sequences"], bank)
+        scores[name] = score_seeds(run.programs.predict, *best, blocks)
 
-        images, labels = next(generated_blocks(generate, settings["eval"]["sequences"], bank))
-        predicted = programs.predict(*best, images)[0].argmax(-1)
-        panels[name] = by_length(np.asarray(images), np.asarray(predicted), np.asarray(labels))
+        images, labels = next(generated_blocks(generate, run.settings["eval"]["sequences"], bank))
+        predicted = run.programs.predict(*best, images)[0].argmax(-1)
+        panels[name] = pick(np.asarray(images), np.asarray(predicted), np.asarray(labels))
         print(f"  {name}: {np.mean([s[METRIC] for s in scores[name]]):.2%}", flush=True)
     return scores, panels
 
 
-def save_best(path: Path, settings: dict[str, Any], state: TrainState, source: str) -> None:
+def save_best(path: Path, settings: dict[str, Any], state: TrainState, digits: Digits) -> None:
     """Writes the weights of the seed with the lowest validation loss."""
     seed = int(np.argmin(state.best.loss))
     params, batch_stats = jax.tree.map(
@@ -213,7 +223,7 @@ def save_best(path: Path, settings: dict[str, Any], state: TrainState, source: s
         "max_length": settings["sequence"]["max_length"],
         "seed": settings["seed"] + seed,
         "epoch": int(state.best.epoch[seed]),
-        "source": source,
+        "digits": digits.title,
         "eval": settings["eval"],
     }
     save_weights(path, params, batch_stats, about)

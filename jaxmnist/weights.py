@@ -15,6 +15,8 @@ from jaxmnist.models.network import Network
 from jaxmnist.models.table import init_variables
 
 FILE_NAME = "weights.safetensors"
+# What a file says of itself: which network it is, how it was trained, on what it is measured.
+ABOUT = {"name", "model", "max_length", "seed", "epoch", "digits", "eval"}
 SIDE = 28
 
 
@@ -29,7 +31,7 @@ class Loaded(NamedTuple):
 
 
 def save_weights(path: Path, params: Any, batch_stats: Any, about: dict[str, Any]) -> None:
-    """Writes one network; `about` must hold `model` and `max_length`."""
+    """Writes one network; `about` must hold what `ABOUT` names."""
     from safetensors.numpy import save
 
     flat = flatten_dict({"params": params, "batch_stats": batch_stats}, sep=".")
@@ -47,6 +49,8 @@ def load_weights(path: Path) -> Loaded:
     """
     from safetensors import SafetensorError, safe_open
 
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: name a file, or give a run's folder as --run.")
     try:
         with safe_open(path, framework="numpy") as file:
             about = json.loads((file.metadata() or {}).get("jaxmnist", "{}"))
@@ -55,7 +59,7 @@ def load_weights(path: Path) -> Loaded:
         raise UserError(f"{path} does not exist: name a weights file or a finished run.") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path} is not a readable safetensors file ({error}).") from None
-    if not {"model", "max_length"} <= about.keys():
+    if not about.keys() >= ABOUT:
         raise UserError(f"{path} does not say which model it is for: use a file made by jaxmnist.")
 
     network = create_network(about["model"], max_length=about["max_length"])

@@ -197,6 +197,7 @@ def test_splits_are_disjoint_and_depend_on_the_seed_alone(folder: Path) -> None:
         ({"x": np.zeros((2, 28, 112), np.uint8), "y": np.zeros(2, int)}, "at most 84"),
         ({"x": np.zeros((2, 28, 28), np.uint8), "y": np.zeros((2, 4), int)}, "more digits"),
         ({"x": np.zeros((2, 28, 28), np.uint8), "y": np.zeros(2)}, "y is float64"),
+        ({"x": np.zeros((1, 28, 84), np.uint8), "y": np.array([[1, 10, 3]])}, "digits first"),
         ({"x": np.array([object()] * 2), "y": np.zeros(2, int)}, "not a readable npz"),
     ],
 )

@@ -11,9 +11,12 @@ import pytest
 from configs import seq
 from jaxmnist import train as train_module
 from jaxmnist.checkpoint import open_checkpoints, restore_latest
+from jaxmnist.data.sources import VARIABLE
 from jaxmnist.errors import UserError
+from jaxmnist.evaluate import score_seeds
 from jaxmnist.programs import initial_state
 from jaxmnist.recipe import make_recipe
+from jaxmnist.run.folder import RunFolder
 from jaxmnist.run.progress import Progress
 from jaxmnist.state import TrainState
 from jaxmnist.train import train_and_evaluate
@@ -110,6 +113,38 @@ def test_a_finished_run_is_reported_and_not_repeated(
 def test_a_folder_of_another_configuration_is_refused_with_the_fields(through: Path) -> None:
     with pytest.raises(UserError, match=r"batch_size \(32 there, 16 here\), seed \(0 .* 1 here\)"):
         train_and_evaluate(small(batch_size=16, seed=1), through)
+
+
+def test_a_stand_in_run_does_not_pass_for_mnist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Finished on the stand-in, then started again where MNIST is at hand."""
+    settings = small()
+    settings["data"]["source"] = "auto"
+    workdir = tmp_path / "run"
+    folder = RunFolder(workdir, settings)
+    folder.create()
+    folder.write("summary.json", json.dumps({"data": {"source": "digits8x8"}}))
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    with pytest.raises(UserError, match="MNIST is at hand now: give another --workdir"):
+        train_and_evaluate(settings, workdir)
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_last_good_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(*arguments: Any) -> list[dict[str, Any]]:
+        scores = score_seeds(*arguments)
+        return (
+            scores if spoil.calls() == 0 else [score | {"loss": float("nan")} for score in scores]
+        )
+
+    spoil.calls = iter([0, 1, 1]).__next__
+    monkeypatch.setattr(train_module, "score_seeds", spoil)
+    with pytest.raises(UserError, match=r"not a number in epoch 2 .*holds the state of epoch 1"):
+        train_and_evaluate(small(), tmp_path / "run")
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
+    assert last_state(tmp_path / "run", small())[1]["history"][0]["epoch"] == 1
 
 
 def test_early_stopping_ends_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

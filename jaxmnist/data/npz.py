@@ -42,6 +42,8 @@ def read_npz(
     labels = labels.reshape(len(labels), -1)
     if labels.size and not (labels.min() >= 0 and labels.max() <= BLANK):
         raise UserError(f"{path}: y must hold digits 0 to 9, or 10 for nothing.")
+    if ((labels[:, :-1] == BLANK) & (labels[:, 1:] != BLANK)).any():
+        raise UserError(f"{path}: y has 10 (nothing) before a digit: put digits first, then 10.")
     width = SIDE * max_length
     if images.shape[2] > width:
         raise UserError(

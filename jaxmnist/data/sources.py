@@ -49,6 +49,12 @@ class Source:
     name: str  # "dir", "tfds" or "digits8x8"
     official: bool  # byte for byte MNIST, so that published figures may stand beside a result
 
+    def title(self) -> str:
+        """Names the data set as results do."""
+        if self.official:
+            return "MNIST"
+        return "digits of your own" if self.name == "dir" else f"the stand-in {self.name}"
+
 
 @dataclass(frozen=True)
 class Digits:
@@ -59,12 +65,7 @@ class Digits:
     test: Labelled
     source: str
     official: bool
-
-    def name(self) -> str:
-        """Names the data set as results do."""
-        if self.official:
-            return "MNIST"
-        return "digits of your own" if self.source == "dir" else f"the stand-in {self.source}"
+    title: str
 
     def fingerprint(self) -> str:
         """Returns a sha256 over all images and labels in their parts and order."""
@@ -100,7 +101,7 @@ def load_digits(
     """
     found = load_source(source, dir, verify=verify)
     train, validation = _split(found, train_examples, validation_examples, split_seed)
-    return Digits(train, validation, found.test, found.name, found.official)
+    return Digits(train, validation, found.test, found.name, found.official, found.title())
 
 
 def load_source(source: str, folder: str = "", *, verify: bool = True) -> Source:
@@ -125,7 +126,7 @@ def _auto(folder: str, verify: bool) -> Source:
     except UserError as error:
         print(
             f"WARNING: no MNIST here. {error}\n"
-            "WARNING: training on the stand-in instead: 1,797 real 8x8 digits, upsampled. "
+            "WARNING: taking the stand-in instead: 1,797 real 8x8 digits, upsampled. "
             "Its figures are NOT MNIST figures.\n"
             f"WARNING: for MNIST, set {VARIABLE} to a folder with its four files, or go online.",
             file=sys.stderr,
@@ -184,9 +185,14 @@ def _pair(folder: Path, split: str, images: np.ndarray, labels: np.ndarray) -> L
     return Labelled(images, labels)
 
 
+def in_cache() -> bool:
+    """Says whether MNIST has been downloaded before."""
+    return all((cache_folder() / "mnist" / f"{name}.gz").exists() for name in OFFICIAL)
+
+
 def _from_tfds() -> Source:
     folder = cache_folder() / "mnist"
-    if not all((folder / f"{name}.gz").exists() for name in OFFICIAL):
+    if not in_cache():
         _download(folder)
     return read_folder(folder, name="tfds", verify=True)
 

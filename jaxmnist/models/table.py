@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmnist.models.backend import ChannelsLast
-from jaxmnist.models.layers import Conv, Layer, MaxPool
+from jaxmnist.models.layers import Conv, Layer, MaxPool, SplitColumns
 from jaxmnist.models.network import Network
 
 
@@ -23,17 +23,20 @@ def count_parameters(params: Any) -> int:
 
 
 def layer_table(network: Network, height: int, width: int) -> str:
-    """Lists every layer with output shape (channels, height, width), parameters, receptive field.
-
-    The receptive field is the side, in input pixels, of the square that one output value depends
-    on, and its jump the distance in input pixels between neighbouring outputs.
-    """
+    """Lists every layer with output shape, parameters and receptive field."""
     rows: list[tuple[str, Layer, tuple[int, ...]]] = []
     watched = Network(network.architecture, ChannelsLast(), watch=lambda *row: rows.append(row))
     variables = jax.eval_shape(
         lambda key: init_variables(watched, key, height, width), jax.random.key(0)
     )
-    lines = [f"{'layer':<15}{'output':<14}{'parameters':>12}{'field':>8}{'jump':>6}"]
+    lines = [
+        "output: channels x height x width. field: side in input pixels of the square that one",
+        "output value depends on ('all' of the image, or of its own 'cell' and what surrounds it).",
+        "jump: input pixels between neighbouring outputs.",
+        "",
+    ]
+    whole = "all"
+    lines += [f"{'layer':<15}{'output':<14}{'parameters':>12}{'field':>8}{'jump':>6}"]
     field, jump = 1, 1
     seen = ""
     for name, layer, (_, *spatial_and_channels) in rows:
@@ -42,9 +45,11 @@ def layer_table(network: Network, height: int, width: int) -> str:
         elif isinstance(layer, MaxPool):
             field += (layer.window - 1) * jump
             jump *= layer.window
+        elif isinstance(layer, SplitColumns):
+            whole = "cell"
         *spatial, channels = spatial_and_channels
         shape = " x ".join(map(str, (channels, *spatial)))
-        seen = f"{field:>8}{jump:>6}" if spatial else f"{'all':>8}{'':>6}"
+        seen = f"{field:>8}{jump:>6}" if spatial else f"{whole:>8}{'':>6}"
         parameters = count_parameters(variables["params"].get(name, {}))
         lines.append(f"{name:<15}{shape:<14}{parameters:>12,}{seen}")
     architecture = network.architecture

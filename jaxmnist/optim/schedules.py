@@ -52,10 +52,18 @@ def one_cycle_schedule(
     The rate rises from `learning_rate / initial_divisor` to its maximum `learning_rate` and falls
     to `learning_rate / initial_divisor / final_divisor`. The peak is at step
     `warmup_fraction * total_steps - 1`, which may lie between two steps, as it may in PyTorch.
+
+    Raises:
+      UserError: if there are too few steps to rise and to fall.
     """
     start = learning_rate / initial_divisor
     end = start / final_divisor
     peak = warmup_fraction * total_steps - 1
+    if not 0 < peak < total_steps - 1:
+        raise UserError(
+            f"a one-cycle schedule of {total_steps} steps has no room for a warm-up of "
+            f"{warmup_fraction:g} of them: train longer, or choose another schedule."
+        )
 
     def cosine(first: float, last: float, share: Float[Array, ""]) -> Float[Array, ""]:
         return last + (first - last) / 2 * (1 + jnp.cos(math.pi * share))

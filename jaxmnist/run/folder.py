@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from jaxmnist.errors import UserError
 from jaxmnist.settings import flatten
 
 # Where data lies is no part of what is computed; that it is the same data is checked on resuming.
-LOCATION_FIELDS = {"data.dir", "data.source", "data.verify"}
+LOCATION_FIELDS = {"data.dir"}
 
 
 class RunFolder:
@@ -40,8 +41,9 @@ class RunFolder:
         """
         try:
             (self.path / "plots").mkdir(parents=True, exist_ok=True)
-            text = json.dumps(self.settings, indent=2, sort_keys=True)
-            self.write("config.json", text + "\n")
+            if not (self.path / "config.json").exists():
+                text = json.dumps(self.settings, indent=2, sort_keys=True)
+                self.write("config.json", text + "\n")
         except OSError as error:
             raise _unusable(self.path, error) from None
 
@@ -55,6 +57,10 @@ class RunFolder:
             os.fsync(file.fileno())
         partial.replace(target)
         return target
+
+    def write_lines(self, name: str, rows: Sequence[dict[str, Any]]) -> Path:
+        """Replaces a file of one JSON object a line."""
+        return self.write(name, "".join(json.dumps(row) + "\n" for row in rows))
 
     def summary(self) -> dict[str, Any] | None:
         """Returns the summary of a finished run, None of an unfinished one."""

@@ -36,18 +36,19 @@ def draw_curves(path: Path, title: str, history: Sequence[dict[str, Any]]) -> No
                 shown = values if name == "loss" else 100 * (1 - values)
                 axis.plot(epochs, shown, "o-", color=colour, label=part, linewidth=2.5)
             axis.set_yscale("log")
-            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
             axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axis.yaxis.set_minor_formatter("")
             axis.set_ylabel(unit)
             axis.legend(frameon=False)
         rate.plot(epochs, [row["learning_rate"] for row in history], "o-", color="#57606a")
-        rate.set_yscale("log")
+        rate.set_ylim(bottom=0)
         rate.set_ylabel("learning rate at the epoch's end")
         for axis in (loss, error, rate):
             axis.set_xlabel("epoch")
             axis.grid(alpha=0.3, which="both")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axis.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
         figure.suptitle(title)
         figure.savefig(path, dpi=110)
 
@@ -69,12 +70,17 @@ def draw_predictions(
     from matplotlib.figure import Figure
 
     columns = max(len(images) for images, _, _ in panels.values())
+    widest = max(images.shape[2] for images, _, _ in panels.values())
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(2.6 * columns, 1.3 * len(panels) + 0.6), layout="constrained")
+        figure = Figure(
+            figsize=(2.6 * columns * widest / 84, 1.3 * len(panels) + 0.6), layout="constrained"
+        )
         FigureCanvasAgg(figure)
         grid = figure.subplots(len(panels), columns, squeeze=False)
         for row, (suite, (images, predicted, labels)) in zip(grid, panels.items(), strict=True):
-            for axis in row:
+            for axis in row[len(images) :]:
+                axis.set_axis_off()
+            for axis in row[: len(images)]:
                 axis.set(xticks=[], yticks=[])
                 axis.spines[:].set(visible=True, color="#8c959f")
             row[0].text(
@@ -96,19 +102,24 @@ def spell(labels: Int[np.ndarray, " k"]) -> str:
     return text.rstrip("_") or "nothing"
 
 
-def by_length(
+def pick(
     images: Float[np.ndarray, "n 28 w"],
     predicted: Int[np.ndarray, "n k"],
     labels: Int[np.ndarray, "n k"],
-    width: int = 6,
+    width: int = 5,
 ) -> Panel:
-    """Picks about `width` examples, as many of every length, shortest first.
+    """Picks about `width` examples over all lengths, and the first that was read wrong.
 
-    Examples read wrong are not sought out, nor left out: the first of each length are taken.
+    Of each length the first examples are taken, right or wrong; with more lengths than `width`,
+    lengths from short to long.
     """
     lengths = (labels != BLANK).sum(-1)
-    each = max(1, width // labels.shape[1])
-    chosen = np.concatenate(
-        [np.flatnonzero(lengths == length)[:each] for length in sorted(set(lengths.tolist()))]
-    )
-    return images[chosen], predicted[chosen], labels[chosen]
+    present = np.array(sorted(set(lengths.tolist())))
+    shown = present[np.linspace(0, len(present) - 1, width).round().astype(int)]
+    places = [np.flatnonzero(lengths == length) for length in shown]
+    chosen = [
+        place[min(int((shown[:i] == shown[i]).sum()), len(place) - 1)]
+        for i, place in enumerate(places)
+    ]
+    wrong = np.flatnonzero((predicted != labels).any(-1))[:1].tolist()
+    return images[chosen + wrong], predicted[chosen + wrong], labels[chosen + wrong]

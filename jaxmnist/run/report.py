@@ -7,9 +7,10 @@ import numpy as np
 
 from jaxmnist.data.sources import Digits
 from jaxmnist.evaluate import Scores
-from jaxmnist.published import PUBLISHED
+from jaxmnist.published import published_for
 from jaxmnist.run.environment import device, git_commit, versions
 from jaxmnist.run.progress import duration
+from jaxmnist.settings import flatten
 from jaxmnist.state import TrainState
 
 METRIC = "exact_sequence_accuracy"
@@ -88,7 +89,8 @@ def summarise(
             for length in of_seeds[0]["by_length"]
         }
     trained = len(history) * settings["sequence"]["train_sequences"] * settings["num_seeds"]
-    published = PUBLISHED.get(name) if digits.official else None  # never beside a stand-in
+    # A published figure never stands beside other digits or another recipe.
+    published = published_for(name, flatten(settings)) if digits.official else None
     return {
         "name": name,
         "model": settings["model"],
@@ -99,7 +101,7 @@ def summarise(
         "epochs": len(history),
         "data": {
             "source": digits.source,
-            "name": digits.name(),
+            "name": digits.title,
             "official": digits.official,
             "fingerprint": digits.fingerprint(),
             "train_examples": len(digits.train),
