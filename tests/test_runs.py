@@ -147,6 +147,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_last_good_state
     assert last_state(tmp_path / "run", small())[1]["history"][0]["epoch"] == 1
 
 
+@pytest.mark.slow
 def test_early_stopping_ends_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = small(epochs=8, early_stopping_patience=1)
     settings["schedule"] |= {"name": "constant", "learning_rate": 0.3}  # bound to get worse
@@ -159,6 +160,7 @@ def test_early_stopping_ends_the_run(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "stopping early" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_seeds_at_once_are_the_seeds_alone(tmp_path: Path) -> None:
     settings = small(epochs=2, num_seeds=2, seed=5)
     train_and_evaluate(settings, tmp_path / "both")
@@ -188,6 +190,7 @@ def test_seeds_at_once_are_the_seeds_alone(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_published_recipes_run_with_their_fixed_list(tmp_path: Path) -> None:
     """Both published recipes, shrunk in size alone."""
     for variant in ("specialist", "generalist"):
