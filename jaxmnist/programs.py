@@ -18,7 +18,7 @@ from jaxmnist.generate.sequence import Bank, Draws, sequence_example
 from jaxmnist.generate.suites import Suite
 from jaxmnist.models.network import Network
 from jaxmnist.recipe import Recipe
-from jaxmnist.rng import Stream, stream_keys
+from jaxmnist.rng import Stream, stream_key, stream_keys
 from jaxmnist.state import TrainState, init_state
 from jaxmnist.steps import end_epoch, run_steps
 
@@ -124,7 +124,8 @@ def make_generator(
     def generate(numbers: Array, epoch: int, bank: Bank) -> Block:
         draws = Draws(
             draw=stream_keys(root, streams[0], numbers),
-            augment=stream_keys(jax.random.fold_in(root, epoch), streams[1], numbers),
+            # The stream first, then the epoch: no other stream's keys lie there.
+            augment=stream_keys(stream_key(root, streams[1], epoch), streams[1], numbers),
         )
         return jax.vmap(example, in_axes=(0, None))(draws, bank)
 

@@ -9,8 +9,8 @@ from jaxmnist.models.catalogue import MODELS
 
 Rule = tuple[Callable[[Any], bool], str]  # does the value hold, and what it must be
 
-POSITIVE: Rule = (lambda v: v >= 1, "at least 1")
-NOT_NEGATIVE: Rule = (lambda v: v >= 0, "0 or more")
+POSITIVE: Rule = (lambda v: 1 <= v <= 10**9, "between 1 and 1000000000")
+NOT_NEGATIVE: Rule = (lambda v: 0 <= v <= 10**9, "between 0 and 1000000000")
 ABOVE_ZERO: Rule = (lambda v: 0 < v < float("inf"), "a number above 0")
 PROBABILITY: Rule = (lambda v: 0 <= v <= 1, "between 0 and 1")
 FRACTION: Rule = (lambda v: 0 < v < 1, "between 0 and 1, without the ends")
@@ -26,7 +26,7 @@ RULES: dict[str, Rule] = {
     "model": one_of(*MODELS),
     "backend": one_of("auto", *BACKENDS),
     "seed": (lambda v: 0 <= v < 2**31, "between 0 and 2147483647"),
-    "num_seeds": POSITIVE,
+    "num_seeds": (lambda v: 1 <= v <= 10_000, "between 1 and 10000"),
     "epochs": POSITIVE,
     "batch_size": POSITIVE,
     "early_stopping_patience": POSITIVE,
@@ -79,6 +79,13 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _holds(rule: Callable[[Any], bool], value: Any) -> bool:
+    try:
+        return bool(rule(value))
+    except TypeError:  # not even comparable
+        return False
+
+
 def check_settings(settings: dict[str, Any]) -> None:
     """Checks a resolved configuration.
 
@@ -89,7 +96,7 @@ def check_settings(settings: dict[str, Any]) -> None:
     for field, (holds, wanted) in RULES.items():
         if field not in values:
             raise UserError(f"the configuration lacks the field {field}: start from common.base().")
-        if not holds(values[field]):
+        if not _holds(holds, values[field]):
             raise UserError(f"config.{field} is {values[field]!r}: it must be {wanted}.")
     batch_size, examples = values["batch_size"], values["sequence.train_sequences"]
     if batch_size > examples:

@@ -162,8 +162,8 @@ def train(run: Run, state: TrainState, watch: Stopwatch) -> tuple[TrainState, li
                 if not np.isfinite([row["train_loss"], row["validation_loss"]]).all():
                     raise UserError(
                         f"the loss was not a number in epoch {epoch + 1} (learning rate "
-                        f"{row['learning_rate']:.3g}): lower schedule.learning_rate; "
-                        f"{run.folder.path} holds the state of epoch {epoch}."
+                        f"{row['learning_rate']:.3g}): lower schedule.learning_rate and give "
+                        f"another --workdir; what {run.folder.path} holds is kept."
                     )
                 history.append(row)
                 record = {"data": fingerprint, "history": history, "seconds": watch.seconds()}

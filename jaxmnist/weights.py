@@ -59,10 +59,14 @@ def load_weights(path: Path) -> Loaded:
         raise UserError(f"{path} does not exist: name a weights file or a finished run.") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path} is not a readable safetensors file ({error}).") from None
-    if not about.keys() >= ABOUT:
+    if not isinstance(about, dict) or not about.keys() >= ABOUT:
         raise UserError(f"{path} does not say which model it is for: use a file made by jaxmnist.")
+    wanted_eval = about["eval"] if isinstance(about["eval"], dict) else {}
+    sizes = (about["max_length"], wanted_eval.get("sequences"), wanted_eval.get("seed"))
+    if not all(type(size) is int and size >= 0 for size in sizes) or not 1 <= sizes[0] <= 100:
+        raise UserError(f"{path} says impossible things of itself: use a file made by jaxmnist.")
 
-    network = create_network(about["model"], max_length=about["max_length"])
+    network = create_network(str(about["model"]), max_length=about["max_length"])
     wanted = flatten_dict(
         jax.eval_shape(
             lambda key: init_variables(network, key, SIDE, SIDE * about["max_length"]),

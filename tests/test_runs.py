@@ -1,6 +1,7 @@
 """Whole runs: interrupted and resumed, repeated, refused, several seeds at once."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,23 @@ def test_a_finished_run_is_reported_and_not_repeated(
     }
 
 
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(
+    through: Path, tmp_path: Path
+) -> None:
+    workdir = tmp_path / "run"
+    shutil.copytree(through, workdir)
+    (workdir / "summary.json").unlink()
+    newest = workdir / "checkpoints" / str(small()["epochs"])
+    for path in newest.rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"newest checkpoint in .* is damaged .* remove it"):
+        train_and_evaluate(small(), workdir)
+    shutil.rmtree(newest)
+    train_and_evaluate(small(), workdir)
+    assert (workdir / "metrics.jsonl").read_bytes() == (through / "metrics.jsonl").read_bytes()
+
+
 def test_a_folder_of_another_configuration_is_refused_with_the_fields(through: Path) -> None:
     with pytest.raises(UserError, match=r"batch_size \(32 there, 16 here\), seed \(0 .* 1 here\)"):
         train_and_evaluate(small(batch_size=16, seed=1), through)
@@ -141,7 +159,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_last_good_state
 
     spoil.calls = iter([0, 1, 1]).__next__
     monkeypatch.setattr(train_module, "score_seeds", spoil)
-    with pytest.raises(UserError, match=r"not a number in epoch 2 .*holds the state of epoch 1"):
+    with pytest.raises(UserError, match=r"not a number in epoch 2 .*is kept"):
         train_and_evaluate(small(), tmp_path / "run")
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
     assert last_state(tmp_path / "run", small())[1]["history"][0]["epoch"] == 1

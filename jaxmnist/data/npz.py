@@ -1,7 +1,6 @@
 """Reads people's own labelled images from an npz file."""
 
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -65,10 +64,15 @@ def _members(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 if member.file_size > LIMIT:
                     raise UserError(f"{path}: {member.filename} unpacks to over {LIMIT:,} bytes.")
         with np.load(path, allow_pickle=False) as arrays:
-            return arrays["x"], arrays["y"]
+            images, labels = arrays["x"], arrays["y"]
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
     except KeyError:
         raise UserError(f"{path} needs two arrays, x (images) and y (labels).") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} is not a readable npz file ({error}).") from None
+    except UserError:
+        raise
+    except Exception as error:  # zip and npy files can be damaged in very many ways
+        raise UserError(f"{path} is not a readable npz file ({type(error).__name__}).") from None
+    if not (isinstance(images, np.ndarray) and isinstance(labels, np.ndarray)):
+        raise UserError(f"{path} is not a readable npz file (x or y is no array).")
+    return images, labels

@@ -138,7 +138,7 @@ def _auto(folder: str, verify: bool) -> Source:
 def _from_folder(folder: str, verify: bool) -> Source:
     if not folder:
         raise UserError(f"data.source is 'dir': set data.dir or {VARIABLE} to MNIST's folder.")
-    if not Path(folder).is_dir():
+    if not os.path.isdir(folder):
         raise UserError(f"{folder} is not a folder: set data.dir or {VARIABLE} to MNIST's folder.")
     return read_folder(Path(folder), name="dir", verify=verify)
 

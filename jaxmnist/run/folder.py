@@ -51,11 +51,17 @@ class RunFolder:
         """Replaces a file whole: after a crash there is the old text or the new one."""
         target = self.path / name
         partial = target.with_name(target.name + ".partial")
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
+        try:
+            with partial.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        except OSError as error:
+            raise UserError(
+                f"{target} cannot be written ({error.strerror}): mend that, and the same command "
+                "goes on."
+            ) from None
         return target
 
     def write_lines(self, name: str, rows: Sequence[dict[str, Any]]) -> Path:
@@ -74,20 +80,23 @@ def _unusable(path: Path, error: OSError) -> UserError:
     return UserError(f"{path} cannot be a run folder ({error.strerror}): give another --workdir.")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> dict[str, Any]:
     """Reads a JSON file of a run folder.
 
     Raises:
       UserError: if it is missing or damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: {path.parent} is not a run folder.") from None
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} is damaged ({error}): remove the folder {path.parent} and run again."
-        ) from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): check it.") from None
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is damaged: remove the folder {path.parent} and run again.")
+    return content
 
 
 def _refuse_other(path: Path, settings: dict[str, Any]) -> None:

@@ -36,7 +36,7 @@ def epoch_row(
     each = {name: [float(v) for v in value] for name, value in values.items()}
     for seed in np.flatnonzero(count == 0).tolist():
         for name in each:
-            if previous and name.startswith("train_"):
+            if previous:
                 each[name][seed] = previous["seeds"][name][seed]
     row: dict[str, Any] = {"epoch": epoch, "step": int(np.max(state.step))}
     row |= {name: float(np.mean(value)) for name, value in each.items()}
