@@ -2,6 +2,7 @@
 
 import json
 import os
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from jaxmnist.errors import UserError
 from jaxmnist.evaluate import (
     Scores,
     generated_blocks,
+    predict_blocks,
     score_seeds,
     suite_generator,
     to_device,
@@ -36,6 +38,8 @@ from jaxmnist.settings import check_settings
 from jaxmnist.state import Metrics, TrainState
 from jaxmnist.steps import has_stopped
 from jaxmnist.weights import FILE_NAME, save_weights
+
+PICTURED_BLOCKS = 10  # blocks of test sequences among which the picture finds its examples
 
 
 class Run(NamedTuple):
@@ -204,9 +208,11 @@ def test(run: Run, state: TrainState) -> tuple[dict[str, list[Scores]], dict[str
         blocks = generated_blocks(generate, run.settings["eval"]["sequences"], bank)
         scores[name] = score_seeds(run.programs.predict, *best, blocks)
 
-        images, labels = next(generated_blocks(generate, run.settings["eval"]["sequences"], bank))
-        predicted = run.programs.predict(*best, images)[0].argmax(-1)
-        panels[name] = pick(np.asarray(images), np.asarray(predicted), np.asarray(labels))
+        blocks = generated_blocks(generate, run.settings["eval"]["sequences"], bank)
+        first = list(islice(blocks, PICTURED_BLOCKS))
+        logits, labels = predict_blocks(run.programs.predict, *best, first)
+        images = np.concatenate([np.asarray(images) for images, _ in first])
+        panels[name] = pick(images, logits[0].argmax(-1), labels)
         print(f"  {name}: {np.mean([s[METRIC] for s in scores[name]]):.2%}", flush=True)
     return scores, panels
 
