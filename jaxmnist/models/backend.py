@@ -37,6 +37,9 @@ class Backend(Protocol):
     def max_pool(self, x: Array, window: int) -> Array:
         """Takes the maximum over non-overlapping windows; a remainder is dropped, as in PyTorch."""
 
+    def avg_pool(self, x: Array, window: int | None) -> Array:
+        """Takes the mean over non-overlapping windows; None means the whole map."""
+
     def flatten(self, x: Array) -> Array:
         """Makes one feature vector of a map, in channel-height-width order."""
 
@@ -76,10 +79,18 @@ class BatchMinor:
         return out.reshape(features, height, width, batch)
 
     def max_pool(self, x: Array, window: int) -> Array:
+        return self._windows(x, window).max(axis=(2, 4))
+
+    def avg_pool(self, x: Array, window: int | None) -> Array:
+        if window is None:
+            return x.mean(axis=(1, 2), keepdims=True)
+        return self._windows(x, window).mean(axis=(2, 4))
+
+    def _windows(self, x: Array, window: int) -> Array:
         channels, height, width, batch = x.shape
         height, width = height // window, width // window
         x = x[:, : height * window, : width * window]
-        return x.reshape(channels, height, window, width, window, batch).max(axis=(2, 4))
+        return x.reshape(channels, height, window, width, window, batch)
 
     def flatten(self, x: Array) -> Array:
         return x.reshape(-1, x.shape[-1])
@@ -119,10 +130,18 @@ class ChannelsLast:
         )
 
     def max_pool(self, x: Array, window: int) -> Array:
+        return self._windows(x, window).max(axis=(2, 4))
+
+    def avg_pool(self, x: Array, window: int | None) -> Array:
+        if window is None:
+            return x.mean(axis=(1, 2), keepdims=True)
+        return self._windows(x, window).mean(axis=(2, 4))
+
+    def _windows(self, x: Array, window: int) -> Array:
         batch, height, width, channels = x.shape
         height, width = height // window, width // window
         x = x[:, : height * window, : width * window]
-        return x.reshape(batch, height, window, width, window, channels).max(axis=(2, 4))
+        return x.reshape(batch, height, window, width, window, channels)
 
     def flatten(self, x: Array) -> Array:
         return jnp.moveaxis(x, -1, 1).reshape(x.shape[0], -1)

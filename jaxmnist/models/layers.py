@@ -125,6 +125,15 @@ class MaxPool(Layer):
         return backend.max_pool(x, self.window)
 
 
+class AvgPool(Layer):
+    """Mean over non-overlapping windows, or over the whole map if no window is given."""
+
+    window: int | None = None
+
+    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
+        return backend.avg_pool(x, self.window)
+
+
 class Flatten(Layer):
     """Feature map to feature vector, in PyTorch's channel-height-width order."""
 
