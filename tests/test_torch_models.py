@@ -8,9 +8,9 @@ import pytest
 from jaxmnist.models.backend import BACKENDS
 from jaxmnist.models.catalogue import sequence_published
 from jaxmnist.models.classifiers import CLASSIFIERS
-from jaxmnist.models.layers import BatchNorm, Conv, Dense
 from jaxmnist.models.network import Architecture, Network
 from jaxmnist.models.table import count_parameters, init_variables
+from jaxmnist.models.torch_layout import from_state_dict
 
 torch = pytest.importorskip("torch")
 from tests.torch_reference import REFERENCES  # noqa: E402 - it needs torch
@@ -27,26 +27,8 @@ PARAMETERS = {
 
 
 def from_twin(architecture: Architecture, twin) -> dict:
-    """Copies a twin's weights: modules with weights are in the same order on both sides."""
-    modules = [module for module in twin if list(module.parameters())]
-    layers = [
-        (name, layer)
-        for name, layer in architecture.named_layers()
-        if isinstance(layer, Conv | Dense | BatchNorm)
-    ]
-    params: dict = {}
-    batch_stats: dict = {}
-    for (name, layer), module in zip(layers, modules, strict=True):
-        arrays = {key: value.detach().numpy() for key, value in module.state_dict().items()}
-        if isinstance(layer, BatchNorm):
-            params[name] = {"scale": arrays["weight"], "bias": arrays["bias"]}
-            batch_stats[name] = {"mean": arrays["running_mean"], "var": arrays["running_var"]}
-        else:
-            axes = (2, 3, 1, 0) if isinstance(layer, Conv) else (1, 0)
-            params[name] = {"kernel": arrays["weight"].transpose(axes)}
-            if "bias" in arrays:
-                params[name]["bias"] = arrays["bias"]
-    return jax.tree.map(jnp.asarray, {"params": params, "batch_stats": batch_stats})
+    state = {name: tensor.numpy() for name, tensor in twin.state_dict().items()}
+    return jax.tree.map(jnp.asarray, from_state_dict(architecture, state))
 
 
 def test_every_published_network_has_its_exact_size_and_a_twin() -> None:

@@ -3,6 +3,7 @@
 They are oracles for the equivalence tests. A sequence recogniser gives (batch, heads * classes).
 """
 
+import torch
 from torch import nn
 from torch.nn import (
     AdaptiveAvgPool2d,
@@ -17,6 +18,13 @@ from torch.nn import (
 )
 
 
+class Heads(nn.ModuleList):
+    """Several linear layers on one vector, their outputs side by side."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([head(x) for head in self], dim=1)
+
+
 def sequence_published() -> nn.Sequential:
     return nn.Sequential(
         Conv2d(1, 32, 3, padding=1), ReLU(),
@@ -24,7 +32,7 @@ def sequence_published() -> nn.Sequential:
         Conv2d(64, 128, 3, padding=1), ReLU(),
         Conv2d(128, 128, 3, padding=1), ReLU(), MaxPool2d(2),
         Flatten(), Linear(128 * 7 * 21, 512), ReLU(), Dropout(0.5),
-        Linear(512, 33),
+        Heads(Linear(512, 11) for _ in range(3)),
     )  # fmt: skip
 
 

@@ -68,7 +68,8 @@ class BatchNorm(Layer):
     """Batch normalisation as PyTorch's BatchNorm2d does it (Ioffe & Szegedy, 2015).
 
     A batch is normalised with its biased variance, while the running variance takes the unbiased
-    one; a new batch enters the running statistics with weight `momentum`.
+    one; a new batch enters the running statistics with weight `momentum`. `count` is PyTorch's
+    num_batches_tracked, the number of training batches seen; nothing is computed from it.
     """
 
     momentum: float = 0.1
@@ -80,6 +81,7 @@ class BatchNorm(Layer):
         features = x.shape[axis]
         mean = self.variable("batch_stats", "mean", jnp.zeros, (features,), x.dtype)
         var = self.variable("batch_stats", "var", jnp.ones, (features,), x.dtype)
+        count = self.variable("batch_stats", "count", jnp.zeros, (), jnp.int32)
         scale = self.param("scale", nn.initializers.ones, (features,), x.dtype)
         bias = self.param("bias", nn.initializers.zeros, (features,), x.dtype)
 
@@ -88,10 +90,11 @@ class BatchNorm(Layer):
             others = tuple(i for i in range(x.ndim) if i != axis)
             centre, spread = x.mean(others), x.var(others)
             if not self.is_initializing():
-                count = x.size // features
-                unbiased = spread * (count / max(count - 1, 1))
+                values = x.size // features
+                unbiased = spread * (values / max(values - 1, 1))
                 mean.value += self.momentum * (centre - mean.value)
                 var.value += self.momentum * (unbiased - var.value)
+                count.value += 1
         factor = scale * jax.lax.rsqrt(spread + self.epsilon)
         offset = bias - centre * factor
         return x * backend.per_feature(factor, x.ndim) + backend.per_feature(offset, x.ndim)

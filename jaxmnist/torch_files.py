@@ -1,0 +1,200 @@
+"""Files that hold a PyTorch state dict, read and written without PyTorch.
+
+`.pth` is what torch.save writes since PyTorch 1.6: a zip archive of a pickle, `data.pkl`, and one
+member of raw numbers for each storage, which the pickle refers to by key. The pickle is read by an
+interpreter that knows three harmless names and refuses all others, so nothing in it is executed.
+"""
+
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxmnist.errors import UserError
+
+LARGEST = 2**30  # bytes that a file may unpack to; the largest published one has 40 million
+DTYPES = {
+    "DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8",
+    "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1",
+    "BoolStorage": "?",
+}  # fmt: skip
+STORAGES = {np.dtype(code): name for name, code in DTYPES.items()}
+RESAVE = "load it in PyTorch and write it again with torch.save(model.state_dict(), ...)"
+
+
+class _Entries(dict):
+    """Stands in for OrderedDict; attributes that the pickle would give it are dropped."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+class _Tensor(NamedTuple):
+    """A tensor as the pickle describes it, unchecked."""
+
+    storage: Any  # ("storage", type, key, device, number of elements)
+    offset: Any
+    shape: Any
+    strides: Any
+
+
+class _InertUnpickler(pickle.Unpickler):
+    """Builds descriptions only: every callable a pickle can get at is one of the two below.
+
+    They are made anew at each request, because a pickle may set attributes of what it is given.
+    """
+
+    def find_class(self, module: str, name: str) -> Callable[..., object] | str:
+        if (module, name) == ("collections", "OrderedDict"):
+            return lambda: _Entries()
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return lambda *arguments: _Tensor(*arguments[:4])
+        if module == "torch" and name in DTYPES:
+            return name
+        asked = f"{module}.{name}"
+        raise UserError(f"it asks for {asked!r}: use a file of nothing but a state dict.")
+
+    def persistent_load(self, pid: object) -> object:
+        return pid
+
+
+def read_pth(path: Path) -> dict[str, np.ndarray]:
+    """Reads the state dict that torch.save wrote, in its order; nothing in it is ever executed.
+
+    Raises:
+      UserError: if the file is missing, damaged, not a zip archive (before PyTorch 1.6),
+        compressed, larger than `LARGEST`, or holds anything else than named tensors.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is not a file: name one that torch.save wrote.")
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path} is cut short, or older than PyTorch 1.6: {RESAVE}.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _read_archive(archive)
+    except UserError as error:
+        raise UserError(f"{path} cannot be used: {error}") from None
+    except Exception as error:  # a damaged archive or pickle may raise nearly anything
+        problem = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path} is not a readable PyTorch file ({problem}).") from None
+
+
+def _read_archive(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+    if sum(member.file_size for member in archive.infolist()) > LARGEST:
+        raise UserError(f"it unpacks to more than {LARGEST:,} bytes.")
+    # zipfile unpacks first and compares with the stated size after: so nothing that can grow.
+    if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+        raise UserError(f"it is compressed, which torch.save does not do: {RESAVE}.")
+    members = archive.namelist()
+    folders = [name.removesuffix("/data.pkl") for name in members if name.endswith("/data.pkl")]
+    if len(folders) != 1:
+        raise UserError("it is a zip archive, but not one that torch.save wrote.")
+    folder = folders[0]
+    if f"{folder}/byteorder" in members and archive.read(f"{folder}/byteorder") != b"little":
+        raise UserError(f"its numbers are not little-endian: on another machine, {RESAVE}.")
+    with archive.open(f"{folder}/data.pkl") as pickled:
+        entries = _InertUnpickler(pickled).load()
+    if not isinstance(entries, dict) or not all(
+        isinstance(name, str) and isinstance(entry, _Tensor) for name, entry in entries.items()
+    ):
+        raise UserError(f"it holds more than named tensors: {RESAVE}.")
+
+    storages: dict[tuple[str, str], np.ndarray] = {}
+    state = {}
+    for name, (storage, offset, shape, strides) in entries.items():
+        _, kind, key, _, _ = storage
+        if (kind, key) not in storages:
+            data = archive.read(f"{folder}/data/{key}")
+            storages[kind, key] = np.frombuffer(data, DTYPES[kind])
+        state[name] = _strided(storages[kind, key], offset, shape, strides)
+    return state
+
+
+def _strided(
+    storage: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]
+) -> np.ndarray:
+    """Views part of a storage; offset and strides count elements, and come from the file.
+
+    The bounds are checked here, in integers that cannot overflow: NumPy's check can.
+    """
+    last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
+    if min((offset, *strides)) < 0 or min((1, *shape)) < 1 or last >= storage.size:
+        raise ValueError("a tensor reaches beyond its storage")
+    steps = [step * storage.itemsize for step in strides]
+    return np.ndarray(shape, storage.dtype, storage, offset * storage.itemsize, steps)
+
+
+def write_pth(path: Path, state: Mapping[str, np.ndarray]) -> None:
+    """Writes a file that `torch.load(path, weights_only=True)` reads as an OrderedDict of tensors.
+
+    The same state gives the same bytes.
+    """
+    members = {"data.pkl": _pickle(state), "byteorder": b"little", "version": b"3\n"}
+    members |= {f"data/{key}": array.tobytes() for key, array in enumerate(state.values())}
+    partial = path.with_suffix(".partial")
+    with zipfile.ZipFile(partial, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(zipfile.ZipInfo(f"archive/{name}"), data)  # no time of day in it
+    partial.replace(path)
+
+
+def _pickle(state: Mapping[str, np.ndarray]) -> bytes:
+    """Spells out the pickle: the pickle module would have to import PyTorch to name its parts."""
+
+    def name_of(module: str, name: str) -> bytes:
+        return pickle.GLOBAL + f"{module}\n{name}\n".encode()
+
+    def text(value: str) -> bytes:
+        return pickle.BINUNICODE + struct.pack("<I", len(value.encode())) + value.encode()
+
+    def integer(value: int) -> bytes:
+        return pickle.BININT + struct.pack("<i", value)
+
+    def group(*items: bytes) -> bytes:
+        return pickle.MARK + b"".join(items) + pickle.TUPLE
+
+    def tensor(key: int, array: np.ndarray) -> bytes:
+        strides = np.empty(array.shape, "u1").strides  # those of a contiguous array, in elements
+        storage = name_of("torch", STORAGES[array.dtype])
+        place = (text("storage"), storage, text(f"{key}"), text("cpu"), integer(array.size))
+        arguments = group(
+            *(group(*place), pickle.BINPERSID, integer(0)),
+            *(group(*map(integer, array.shape)), group(*map(integer, strides))),
+            *(pickle.NEWFALSE, empty),  # it needs no gradient and has no hooks
+        )
+        return name_of("torch._utils", "_rebuild_tensor_v2") + arguments + pickle.REDUCE
+
+    empty = name_of("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
+    items = (text(name) + tensor(key, array) for key, (name, array) in enumerate(state.items()))
+    start = pickle.PROTO + b"\x02" + empty
+    return start + pickle.MARK + b"".join(items) + pickle.SETITEMS + pickle.STOP
+
+
+def read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """Reads all arrays of a safetensors file; their order there is not the one they were given in.
+
+    Raises:
+      UserError: if the file is missing, damaged, or of a type of number that NumPy lacks.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not a readable safetensors file ({error}).") from None
+
+
+def write_safetensors(path: Path, state: Mapping[str, np.ndarray]) -> None:
+    """Writes a state dict as a safetensors file, marked as PyTorch's layout."""
+    from safetensors.numpy import save
+
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(save(dict(state), metadata={"format": "pt"}))
+    partial.replace(path)
