@@ -13,6 +13,7 @@ something has to be mended first. --helpfull lists the flags of all libraries, t
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -55,6 +56,16 @@ def parse(arguments: list[str]) -> list[str]:
     return rest
 
 
+def resolve() -> dict[str, Any]:
+    """Returns the settings; those that alter a published system no longer go by its name."""
+    from jaxmnist.settings import HARMLESS
+
+    settings = CONFIG.value.to_dict()
+    if config_flags.get_override_values(flags.FLAGS["config"]).keys() - HARMLESS:
+        settings["system"] = ""
+    return settings
+
+
 def fail(sentence: str) -> None:
     """Says what is wrong and leaves with exit code 2."""
     print("error: " + " ".join(sentence.split()), file=sys.stderr)
@@ -70,7 +81,7 @@ def main(arguments: list[str]) -> None:
     try:
         from jaxmnist.train import train_and_evaluate
 
-        print(train_and_evaluate(CONFIG.value.to_dict(), workdir))
+        print(train_and_evaluate(resolve(), workdir))
     except UserError as error:
         fail(str(error))
     except KeyboardInterrupt:

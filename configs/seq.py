@@ -16,7 +16,7 @@ from configs import common
 
 def compact() -> ConfigDict:
     """This project's own: 245,423 parameters, the generalist's augmentation, one cycle."""
-    config = common.base()
+    config = common.sequences()
     config.name = "seq-compact"
     config.model = "sequence_compact"
     config.epochs = 9
@@ -32,7 +32,7 @@ def specialist() -> ConfigDict:
     """Published system 1 (old_model.py), trained on lightly augmented digits."""
     config = _published("seq-specialist")
     config.sequence.train_sequences = 54_000
-    config.sequence.validation_augmented = False
+    config.validation.augmented = False
     _augment_lightly(config)
     return config
 
@@ -44,7 +44,7 @@ def generalist() -> ConfigDict:
     """
     config = _published("seq-generalist")
     config.sequence.train_sequences = 30_000
-    config.sequence.validation_augmented = True  # as published: the plateau watches noisy digits
+    config.validation.augmented = True  # as published: the plateau watches noisy digits
     _augment_robustly(config)
     return config
 
@@ -57,8 +57,8 @@ def tiny() -> ConfigDict:
 
 
 def _published(name: str) -> ConfigDict:
-    config = common.base()
-    config.name = name
+    config = common.sequences()
+    config.name = config.system = name
     config.model = "sequence_published"
     config.epochs = 40  # the cap; the question "continue? y/n" after every fifth is left out
     config.early_stopping_patience = 5
@@ -92,7 +92,4 @@ VARIANTS = {
 
 def get_config(variant: str = "") -> ConfigDict:
     """Returns the recipe called `variant`."""
-    if variant not in VARIANTS:
-        known = ", ".join(f"':{name}'" for name in VARIANTS if name)
-        raise ValueError(f"configs/seq.py has no variant ':{variant}': choose {known} or none.")
-    return VARIANTS[variant]()
+    return common.choose("configs/seq.py", VARIANTS, variant)

@@ -13,7 +13,7 @@ from jaxmnist.state import TrainState
 def open_checkpoints(folder: Path) -> ocp.CheckpointManager:
     """Opens a folder of checkpoints for use in a `with` block.
 
-    Kept are the latest two and the one with the lowest validation loss. `best_fn` is given
+    Kept are the latest two and the one with the lowest validation error. `best_fn` is given
     besides the policy, since without it Orbax stores no metrics and calls the latest the best.
 
     Raises:
@@ -21,14 +21,12 @@ def open_checkpoints(folder: Path) -> ocp.CheckpointManager:
     """
     policies = ocp.checkpoint_managers
     options = ocp.CheckpointManagerOptions(
-        best_fn=lambda metrics: metrics["validation_loss"],
+        best_fn=lambda metrics: metrics["error"],
         best_mode="min",
         preservation_policy=policies.AnyPreservationPolicy(
             [
                 policies.LatestN(2),
-                policies.BestN(
-                    get_metric_fn=lambda metrics: metrics["validation_loss"], n=1, reverse=True
-                ),
+                policies.BestN(get_metric_fn=lambda metrics: metrics["error"], n=1, reverse=True),
             ]
         ),
     )
@@ -52,15 +50,18 @@ def save(
     epoch: int,
     state: TrainState,
     record: dict[str, Any],
-    validation_loss: float,
+    error: float,
 ) -> None:
-    """Writes the state after `epoch` epochs and the JSON `record` that belongs to it."""
+    """Writes the state after `epoch` epochs and the JSON `record` that belongs to it.
+
+    `error` is what the run wants low: the validation loss, or one minus the accuracy.
+    """
     checkpoints.save(
         epoch,
         args=ocp.args.Composite(
             state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record)
         ),
-        metrics={"validation_loss": validation_loss},
+        metrics={"error": error},
     )
 
 

@@ -86,7 +86,8 @@ def _evaluate(chosen: argparse.Namespace) -> None:
             measured = measure_suites(loaded, source)
             answer["suites"] = {name: scores for name, (scores, _) in measured.items()}
     if chosen.predictions:
-        _save(chosen.predictions, predicted)
+        one_head = loaded.network.architecture.heads == 1
+        _save(chosen.predictions, predicted[:, 0] if one_head else predicted)
     print(json.dumps(answer, indent=2) if chosen.json else _words(answer))
 
 
@@ -118,10 +119,12 @@ def _words(answer: dict[str, Any]) -> str:
         head = f"{answer['weights']}, seed {answer['seed']}, on test digits of {answer['digits']}"
         lines = [_words({"suite": k} | v) for k, v in answer["suites"].items()]
         return "\n".join([head, *lines])
+    name = f"{answer['suite']:<16} " if "suite" in answer else ""
+    if "accuracy" in answer:
+        return f"{name}n {answer['n']}  accuracy {answer['accuracy']:.2%}"
     lengths = "  ".join(f"{k}: {v:.2%}" for k, v in answer["by_length"].items())
     accuracy = answer["digit_accuracy"]
     digits = "-" if accuracy is None else f"{accuracy:.2%}"
-    name = f"{answer['suite']:<16} " if "suite" in answer else ""
     return (
         f"{name}n {answer['n']}  exact_sequence_accuracy {answer['exact_sequence_accuracy']:.2%}  "
         f"digit_accuracy {digits}  by_length {lengths}"

@@ -11,16 +11,15 @@ from jaxmnist.data.npz import read_npz
 from jaxmnist.data.sources import VARIABLE, Source
 from jaxmnist.errors import UserError
 from jaxmnist.evaluate import (
-    Scores,
     generated_blocks,
     image_blocks,
     predict_blocks,
-    sequence_scores,
     suite_generator,
     to_device,
 )
-from jaxmnist.generate.suites import SUITES
+from jaxmnist.models.classifiers import DIGITS
 from jaxmnist.programs import Block, make_predict
+from jaxmnist.tasks import Scores
 from jaxmnist.weights import Loaded
 
 Measured = tuple[Scores, Int[np.ndarray, "n heads"]]  # the scores, and what was predicted
@@ -32,38 +31,44 @@ def measure_npz(loaded: Loaded, path: Path) -> Measured:
     Raises:
       UserError: if the file cannot be read or does not fit the network.
     """
-    return _measure(loaded, image_blocks(*read_npz(path, loaded.max_length)))
+    architecture = loaded.network.architecture
+    has_blank = architecture.classes > DIGITS
+    images, labels = read_npz(path, architecture.heads, has_blank=has_blank)
+    return _measure(loaded, image_blocks(images, labels))
 
 
 def measure_suites(
-    loaded: Loaded, source: Source, names: Sequence[str] = tuple(SUITES)
+    loaded: Loaded, source: Source, names: Sequence[str] = ()
 ) -> dict[str, Measured]:
-    """Scores a network on evaluation suites, with the sequences its own run was evaluated on.
+    """Scores a network on evaluation suites, with the examples its own run was evaluated on.
+
+    Args:
+      loaded: the network.
+      source: of the test digits.
+      names: of the suites; all of the network's task if none is given.
 
     Raises:
       UserError: if a suite is unknown, or the digits are of another kind than in the run.
     """
+    task, about = loaded.task, loaded.about
     for name in names:
-        if name not in SUITES:
-            raise UserError(f"there is no suite '{name}': choose one of {', '.join(SUITES)}.")
-    about = loaded.about
+        if name not in task.suites:
+            raise UserError(f"there is no suite '{name}': choose one of {', '.join(task.suites)}.")
     if source.title() != about["digits"]:
         raise UserError(
             f"this network was trained on {about['digits']}, but here is {source.title()}: "
             f"set {VARIABLE} to the folder of those digits, or give your own with --data."
         )
     bank = to_device(source.test)
-    sequences, seed = about["eval"]["sequences"], about["eval"]["seed"]
-    return {
-        name: _measure(
-            loaded,
-            generated_blocks(suite_generator(name, loaded.max_length, seed), sequences, bank),
-        )
-        for name in names
-    }
+    count = task.list_length(about["eval"]["examples"], len(source.test))
+    measured = {}
+    for name in names or task.suites:
+        generate = suite_generator(task, name, about["eval"]["seed"])
+        measured[name] = _measure(loaded, generated_blocks(generate, count, bank))
+    return measured
 
 
 def _measure(loaded: Loaded, blocks: Iterable[Block]) -> Measured:
-    params, batch_stats = jax.tree.map(lambda leaf: leaf[None], (loaded.params, loaded.batch_stats))
-    logits, labels = predict_blocks(make_predict(loaded.network), params, batch_stats, blocks)
-    return sequence_scores(logits[0], labels), logits[0].argmax(-1)
+    weights = jax.tree.map(lambda leaf: leaf[None], loaded.weights)  # a population of one
+    logits, labels = predict_blocks(make_predict(loaded.network), weights, blocks)
+    return loaded.task.score(logits[0], labels), logits[0].argmax(-1)

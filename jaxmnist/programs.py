@@ -14,16 +14,15 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from jaxmnist.generate.sequence import Bank, Draws, sequence_example
-from jaxmnist.generate.suites import Suite
-from jaxmnist.models.network import Network
+from jaxmnist.generate.example import Bank, Draws, Generate
+from jaxmnist.models.network import Network, Weights
 from jaxmnist.recipe import Recipe
 from jaxmnist.rng import Stream, stream_key, stream_keys
 from jaxmnist.state import TrainState, init_state
 from jaxmnist.steps import end_epoch, run_steps
 
-Predict = Callable[[Any, Any, Array], Array]
-Block = tuple[Float[Array, "n 28 width"], Int[Array, "n max_length"]]  # images and labels
+Predict = Callable[[Weights, Array], Array]
+Block = tuple[Float[Array, "n 28 width"], Int[Array, "n heads"]]  # images and labels
 Generator = Callable[[Int[Array, " n"], int, Bank], Block]
 
 
@@ -31,8 +30,8 @@ class Programs(NamedTuple):
     """The programs of a run; `state` is donated and given back."""
 
     run_steps: Callable[..., TrainState]  # (state, first step, last step, bank) -> state
-    end_epoch: Callable[..., TrainState]  # (state, validation loss of each seed, epoch) -> state
-    predict: Predict  # (params, batch statistics, images) -> logits
+    end_epoch: Callable[..., TrainState]  # (state, validation metric of each seed, epoch) -> state
+    predict: Predict  # (weights of each seed, images) -> logits of each seed
     seconds: float  # spent compiling
 
 
@@ -58,9 +57,11 @@ def initial_state(recipe: Recipe, seed: int, num_seeds: int) -> TrainState:
     init = partial(
         init_state,
         network=recipe.network,
-        image_size=recipe.image_size,
+        image_size=recipe.task.image_size,
         optimizer=recipe.optimizer,
         schedule=recipe.schedule,
+        mode=recipe.watch.mode,
+        keep_epochs=recipe.epochs if recipe.keep_epochs else 0,
     )
     return jax.jit(over_seeds(init))(seed + jnp.arange(num_seeds))
 
@@ -73,21 +74,21 @@ def compile_programs(recipe: Recipe, state: TrainState, bank: Bank) -> Programs:
         examples=recipe.examples,
         batch_size=recipe.batch_size,
         fixed_list=recipe.fixed_list,
-        patience=recipe.patience,
+        watch=recipe.watch,
         generate=recipe.generate,
         network=recipe.network,
         optimizer=recipe.optimizer,
         schedule=recipe.schedule,
     )
-    end = partial(end_epoch, schedule=recipe.schedule, patience=recipe.patience)
+    end = partial(end_epoch, schedule=recipe.schedule, watch=recipe.watch)
     number = jnp.int32(0)
-    losses = jnp.zeros(len(state.step))
+    metrics = jnp.zeros(len(state.step))
     return Programs(
         run_steps=jax.jit(over_seeds(steps, shared=3), donate_argnums=0)
         .lower(state, number, number, bank)
         .compile(),
         end_epoch=jax.jit(over_seeds(end, shared=1), donate_argnums=0)
-        .lower(state, losses, number)
+        .lower(state, metrics, number)
         .compile(),
         predict=make_predict(recipe.network),
         seconds=time.perf_counter() - began,
@@ -95,34 +96,27 @@ def compile_programs(recipe: Recipe, state: TrainState, bank: Bank) -> Programs:
 
 
 def make_predict(network: Network) -> Predict:
-    """Returns `(params, batch_stats, images) -> logits`, with seeds leading all but the images."""
+    """Returns `(weights, images) -> logits`, with seeds leading all but the images."""
 
-    def predict(params: Any, batch_stats: Any, images: Array) -> Array:
-        variables = {"params": params, "batch_stats": batch_stats}
-        return jnp.asarray(network.apply(variables, images, train=False))
+    def predict(weights: Weights, images: Array) -> Array:
+        return jnp.asarray(network.apply(weights._asdict(), images, train=False))
 
     return jax.jit(over_seeds(predict, shared=1))
 
 
-def make_generator(
-    suite: Suite, max_length: int, *, seed: int, streams: tuple[Stream, Stream]
-) -> Generator:
-    """Returns `(numbers, epoch, bank) -> images, labels`: members of a fixed list of sequences.
+def make_generator(example: Generate, *, seed: int, streams: tuple[Stream, Stream]) -> Generator:
+    """Returns `(numbers, epoch, bank) -> images, labels`: members of a fixed list of examples.
 
-    Sequence `n` shows the same digits in every suite and epoch (they depend on `seed` and the first
-    stream); the suite's own randomness depends on the second stream, too, and on the epoch.
+    Example `n` shows the same digits in every suite and epoch (where they are drawn, it is from
+    `seed` and the first stream); a suite's own randomness depends on the second stream, too, and
+    on the epoch.
     """
     root = jax.random.key(seed)
-    example = partial(
-        sequence_example,
-        max_length=max_length,
-        digit_transform=suite.digit,
-        canvas_transform=suite.canvas,
-    )
 
     @jax.jit
     def generate(numbers: Array, epoch: int, bank: Bank) -> Block:
         draws = Draws(
+            position=numbers,
             draw=stream_keys(root, streams[0], numbers),
             # The stream first, then the epoch: no other stream's keys lie there.
             augment=stream_keys(stream_key(root, streams[1], epoch), streams[1], numbers),

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from jaxmnist.models.network import Network
+from jaxmnist.models.network import Network, Weights
 from jaxmnist.models.table import init_variables
 from jaxmnist.optim.schedules import Schedule
 from jaxmnist.rng import Stream, stream_key
@@ -36,12 +36,11 @@ class Metrics(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The weights of the epoch with the lowest validation loss."""
+    """The weights of the epoch with the best validation metric."""
 
-    loss: Float[Array, ""]
+    metric: Float[Array, ""]
     epoch: Int[Array, ""]  # counted from 1; 0 before the first
-    params: Tree
-    batch_stats: Tree
+    weights: Weights
 
 
 class TrainState(NamedTuple):
@@ -55,6 +54,12 @@ class TrainState(NamedTuple):
     schedule: Tree
     best: Best
     sums: Metrics  # of the epoch under way
+    every_epoch: Weights | None  # rows of every epoch's weights, where a recipe keeps them
+
+    @property
+    def weights(self) -> Weights:
+        """Returns the weights as they are now."""
+        return Weights(self.params, self.batch_stats)
 
 
 def init_state(
@@ -64,11 +69,25 @@ def init_state(
     image_size: tuple[int, int],
     optimizer: optax.GradientTransformation,
     schedule: Schedule,
+    mode: str,
+    keep_epochs: int,
 ) -> TrainState:
-    """Returns the state before the first step, a function of the seed alone."""
+    """Returns the state before the first step, a function of the seed alone.
+
+    Args:
+      seed: of everything random.
+      network: what is trained.
+      image_size: height and width in pixels.
+      optimizer: gives its state.
+      schedule: gives its state.
+      mode: whether the validation metric is better when it is lower (`min`) or higher (`max`).
+      keep_epochs: how many epochs' weights the state has room for.
+    """
     key = jax.random.key(seed)
     variables = init_variables(network, stream_key(key, Stream.INIT), *image_size)
     params, batch_stats = variables["params"], variables["batch_stats"]
+    weights = Weights(params, batch_stats)
+    rows = jax.tree.map(lambda leaf: jnp.zeros((keep_epochs, *leaf.shape), leaf.dtype), weights)
     return TrainState(
         key=key,
         step=jnp.int32(0),
@@ -76,6 +95,7 @@ def init_state(
         batch_stats=batch_stats,
         opt_state=optimizer.init(params),
         schedule=schedule.init(),
-        best=Best(jnp.float32(math.inf), jnp.int32(0), params, batch_stats),
+        best=Best(jnp.float32(math.inf if mode == "min" else -math.inf), jnp.int32(0), weights),
         sums=Metrics.zero(),
+        every_epoch=rows if keep_epochs else None,
     )

@@ -3,8 +3,7 @@
 Nothing here is jitted or mapped over seeds: `programs.py` does that for all of it.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +11,23 @@ import optax
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from jaxmnist.generate.sequence import Bank, Draws
+from jaxmnist.generate.example import Bank, Draws, Generate
 from jaxmnist.models.network import Network
 from jaxmnist.optim.optimizers import set_hyperparameters
-from jaxmnist.optim.schedules import Schedule
+from jaxmnist.optim.schedules import Mode, Schedule
 from jaxmnist.rng import Stream, stream_key, stream_keys
 from jaxmnist.state import Best, Metrics, TrainState
 
-Generate = Callable[[Draws, Bank], tuple[Array, Array]]  # keys of one example -> image, label
+
+class Watch(NamedTuple):
+    """What early stopping and the choice of the best epoch go by."""
+
+    mode: Mode
+    patience: int  # epochs without improvement before stopping
+
+    def better(self, value: Float[Array, ""], best: Float[Array, ""]) -> Array:
+        """Says whether `value` improves on `best`."""
+        return value < best if self.mode == "min" else value > best
 
 
 def loss_per_example(
@@ -84,7 +92,7 @@ def train_step(
     return update(state, images, labels, **parts)
 
 
-def example_keys(
+def example_draws(
     state: TrainState,
     epoch: Int[Array, ""],
     positions: Int[Array, " batch"],
@@ -92,13 +100,14 @@ def example_keys(
     examples: int,
     fixed_list: bool,
 ) -> Draws:
-    """Derives the keys of examples from their positions in the epoch's list of `examples`.
+    """Says what examples are, by their positions in the epoch's list of `examples`.
 
     With `fixed_list` the list is the same in every epoch, and only augmentation is fresh (as in
     the published code); without, every epoch has a list of its own (as in its description).
     """
     numbers = epoch * examples + positions
     return Draws(
+        position=positions,
         draw=stream_keys(state.key, Stream.DRAW, positions if fixed_list else numbers),
         augment=stream_keys(state.key, Stream.AUGMENT, numbers),
     )
@@ -113,7 +122,7 @@ def run_steps(
     examples: int,
     batch_size: int,
     fixed_list: bool,
-    patience: int,
+    watch: Watch,
     **parts: Any,
 ) -> TrainState:
     """Makes the steps `first <= step < last` of one epoch; `parts` as in `train_step`.
@@ -128,7 +137,7 @@ def run_steps(
     order = jax.random.permutation(stream_key(state.key, Stream.ORDER, epoch), examples)
 
     def step_on(state: TrainState, positions: Int[Array, " batch"]) -> TrainState:
-        draws = example_keys(state, epoch, positions, examples=examples, fixed_list=fixed_list)
+        draws = example_draws(state, epoch, positions, examples=examples, fixed_list=fixed_list)
         state, metrics = train_step(state, draws, bank, **parts)
         return state._replace(sums=state.sums.merge(metrics))
 
@@ -140,33 +149,39 @@ def run_steps(
     if rest:
         has_rest = last > epoch_start + full
         new = lax.cond(has_rest, lambda s: step_on(s, order[full * batch_size :]), lambda s: s, new)
-    stopped = has_stopped(state, epoch, patience=patience)
+    stopped = has_stopped(state, epoch, watch)
     return jax.tree.map(lambda old, new: jnp.where(stopped, old, new), state, new)
 
 
 def end_epoch(
     state: TrainState,
-    validation_loss: Float[Array, ""],
+    metric: Float[Array, ""],
     epoch: Int[Array, ""],
     *,
     schedule: Schedule,
-    patience: int,
+    watch: Watch,
 ) -> TrainState:
-    """Takes the validation loss of epoch `epoch` (from 1) into schedule and best weights."""
-    improved = validation_loss < state.best.loss
-    candidate = Best(validation_loss, epoch, state.params, state.batch_stats)
+    """Takes the validation metric of epoch `epoch` (from 1) into schedule and best weights."""
+    improved = watch.better(metric, state.best.metric)
     new = state._replace(
-        schedule=schedule.observe(state.schedule, validation_loss),
-        best=jax.tree.map(lambda a, b: jnp.where(improved, a, b), candidate, state.best),
+        schedule=schedule.observe(state.schedule, metric),
+        best=jax.tree.map(
+            lambda a, b: jnp.where(improved, a, b), Best(metric, epoch, state.weights), state.best
+        ),
         sums=Metrics.zero(),
     )
-    stopped = has_stopped(state, epoch - 1, patience=patience)
+    if state.every_epoch is not None:
+        kept = jax.tree.map(
+            lambda rows, row: rows.at[epoch - 1].set(row), state.every_epoch, state.weights
+        )
+        new = new._replace(every_epoch=kept)
+    stopped = has_stopped(state, epoch - 1, watch)
     return jax.tree.map(lambda old, new: jnp.where(stopped, old, new), state, new)
 
 
-def has_stopped(state: TrainState, epoch: int | Array, *, patience: int) -> Array:
-    """Says whether the first `epoch` epochs ended with `patience` of them without improvement."""
-    return epoch - state.best.epoch >= patience
+def has_stopped(state: TrainState, epoch: int | Array, watch: Watch) -> Array:
+    """Says whether the first `epoch` epochs ended with too many of them without improvement."""
+    return epoch - state.best.epoch >= watch.patience
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:

@@ -15,15 +15,14 @@ from jaxmnist.caches import keep_compiled_programs
 from jaxmnist.data.sources import VARIABLE, Digits, in_cache, load_digits
 from jaxmnist.errors import UserError
 from jaxmnist.evaluate import (
-    Scores,
     generated_blocks,
     predict_blocks,
     score_seeds,
     suite_generator,
     to_device,
 )
-from jaxmnist.generate.sequence import Bank
-from jaxmnist.generate.suites import SUITES
+from jaxmnist.generate.example import Bank
+from jaxmnist.models.network import Weights
 from jaxmnist.models.table import count_parameters, layer_table
 from jaxmnist.programs import Programs, compile_programs, initial_state, make_generator
 from jaxmnist.recipe import Recipe, make_recipe
@@ -32,14 +31,14 @@ from jaxmnist.run.board import open_board
 from jaxmnist.run.folder import RunFolder
 from jaxmnist.run.plots import Panel, draw_curves, draw_predictions, pick
 from jaxmnist.run.progress import Pacer, Progress, rates
-from jaxmnist.run.report import METRIC, describe, epoch_line, epoch_row, summarise
+from jaxmnist.run.report import Tested, describe, epoch_line, epoch_row, summarise
 from jaxmnist.run.stopwatch import Stopwatch
 from jaxmnist.settings import check_settings
 from jaxmnist.state import Metrics, TrainState
 from jaxmnist.steps import has_stopped
 from jaxmnist.weights import FILE_NAME, save_weights
 
-PICTURED_BLOCKS = 10  # blocks of test sequences among which the picture finds its examples
+PICTURED_BLOCKS = 10  # blocks of test examples among which the picture finds its own
 
 
 class Run(NamedTuple):
@@ -71,7 +70,6 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
     watch = Stopwatch()
     keep_compiled_programs()
     check_settings(settings)
-    recipe = make_recipe(settings)
     folder = RunFolder(workdir, settings)
     if finished := folder.summary():
         _refuse_stand_in(workdir, settings, finished)
@@ -79,14 +77,15 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
         return workdir / "summary.json"
 
     digits = load_digits(**settings["data"])
+    recipe = make_recipe(settings, len(digits.train))
     folder.create()
     bank = to_device(digits.train)
     state = initial_state(recipe, settings["seed"], settings["num_seeds"])
     parameters = count_parameters(state.params) // settings["num_seeds"]
-    folder.write("model.txt", layer_table(recipe.network, *recipe.image_size))
+    folder.write("model.txt", layer_table(recipe.network, *recipe.task.image_size))
     print(
         f"{settings['name']}: {parameters:,} parameters, {settings['num_seeds']} seed(s), at most "
-        f"{recipe.epochs} epochs of {recipe.examples:,} sequences of {digits.title}, "
+        f"{recipe.epochs} epochs of {recipe.examples:,} {recipe.task.noun}, {digits.title}, "
         f"on {jax.default_backend()}\ncompiling ...",
         flush=True,
     )
@@ -96,15 +95,15 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
 
     state, history = train(run, state, watch)
 
-    # The only time that a run reads test digits.
+    # The only time that a run reads test digits (but for published code that watched them).
     print("evaluating on test digits ...", flush=True)
     with watch.part("evaluate"):
-        scores, panels = test(run, state)
+        tested, panels = test(run, state, len(history))
         title = f"{settings['name']} on {digits.title}"
-        draw_curves(workdir / "plots" / "curves.png", title, history)
+        draw_curves(workdir / "plots" / "curves.png", title, history, recipe.task)
         draw_predictions(workdir / "plots" / "predictions.png", f"{title}, test digits", panels)
-        save_best(workdir / FILE_NAME, settings, state, digits)
-    summary = summarise(settings, digits, parameters, history, scores, watch.seconds())
+        save_selected(run, state)
+    summary = summarise(settings, recipe, digits, parameters, history, tested, watch.seconds())
     print(describe(summary), flush=True)
     return folder.write("summary.json", json.dumps(summary, indent=2) + "\n")
 
@@ -128,13 +127,15 @@ def train(run: Run, state: TrainState, watch: Stopwatch) -> tuple[TrainState, li
     """
     recipe, settings, fingerprint = run.recipe, run.settings, run.digits.fingerprint()
     validate = make_generator(
-        recipe.validation,
-        settings["sequence"]["max_length"],
+        recipe.task.example(recipe.validation),
         seed=settings["data"]["split_seed"],
         streams=(Stream.VALIDATION_DRAW, Stream.VALIDATION_AUGMENT),
     )
-    validation_bank = to_device(run.digits.validation)
-    validation_sequences = settings["sequence"]["validation_sequences"]
+    watched = run.digits.part(settings["validation"]["digits"])
+    watched_bank = to_device(watched)
+    count = recipe.task.list_length(settings["validation"]["examples"], len(watched))
+    by_loss = settings["validation"]["metric"] == "loss"
+    watched_metric = "loss" if by_loss else recipe.task.metric
     history: list[dict[str, Any]] = []
     with checkpoint.open_checkpoints(run.folder.path / "checkpoints") as checkpoints:
         if saved := checkpoint.restore_latest(checkpoints, state):
@@ -152,16 +153,17 @@ def train(run: Run, state: TrainState, watch: Stopwatch) -> tuple[TrainState, li
         progress = Progress(recipe.epochs, len(history), recipe.examples, len(state.step))
         with open_board(run.folder.path, len(history) + 1) as add_to_board, watch.part("train"):
             for epoch in range(len(history), recipe.epochs):
-                if has_stopped(state, epoch, patience=recipe.patience).all():
-                    print(f"no improvement in {recipe.patience} epochs: stopping early")
+                if has_stopped(state, epoch, recipe.watch).all():
+                    print(f"no improvement in {recipe.watch.patience} epochs: stopping early")
                     break
                 state = run_epoch(run, state, epoch, progress)
 
-                blocks = generated_blocks(validate, validation_sequences, validation_bank, epoch)
-                scores = score_seeds(run.programs.predict, state.params, state.batch_stats, blocks)
-                row = epoch_row(epoch + 1, state, scores, history[-1] if history else None)
-                losses = jnp.array([score["loss"] for score in scores], jnp.float32)
-                state = run.programs.end_epoch(state, losses, jnp.int32(epoch + 1))
+                blocks = generated_blocks(validate, count, watched_bank, epoch)
+                scores = score_seeds(recipe.task, run.programs.predict, state.weights, blocks)
+                previous = history[-1] if history else None
+                row = epoch_row(epoch + 1, recipe.task, state, scores, previous)
+                metrics = jnp.array([score[watched_metric] for score in scores], jnp.float32)
+                state = run.programs.end_epoch(state, metrics, jnp.int32(epoch + 1))
 
                 if not np.isfinite([row["train_loss"], row["validation_loss"]]).all():
                     raise UserError(
@@ -171,10 +173,12 @@ def train(run: Run, state: TrainState, watch: Stopwatch) -> tuple[TrainState, li
                     )
                 history.append(row)
                 record = {"data": fingerprint, "history": history, "seconds": watch.seconds()}
-                checkpoint.save(checkpoints, epoch + 1, state, record, row["validation_loss"])
+                value = row[f"validation_{watched_metric}"]
+                error = value if recipe.watch.mode == "min" else 1 - value
+                checkpoint.save(checkpoints, epoch + 1, state, record, error)
                 run.folder.write_lines("metrics.jsonl", history)
                 add_to_board(row)
-                progress.end_epoch(epoch_line(row, recipe.epochs))
+                progress.end_epoch(epoch_line(row, recipe))
     return state, history
 
 
@@ -196,40 +200,64 @@ def run_epoch(run: Run, state: TrainState, epoch: int, progress: Progress) -> Tr
     return state
 
 
-def test(run: Run, state: TrainState) -> tuple[dict[str, list[Scores]], dict[str, Panel]]:
-    """Scores every seed's best weights in every suite, and picks the first seed's pictures."""
-    bank = to_device(run.digits.test)
-    best = (state.best.params, state.best.batch_stats)
-    scores, panels = {}, {}
-    for name in SUITES:
-        generate = suite_generator(
-            name, run.settings["sequence"]["max_length"], run.settings["eval"]["seed"]
-        )
-        blocks = generated_blocks(generate, run.settings["eval"]["sequences"], bank)
-        scores[name] = score_seeds(run.programs.predict, *best, blocks)
+def selected(run: Run, state: TrainState) -> Weights:
+    """Returns the weights that a run ends with: of its best epoch, or of its last."""
+    if run.settings["selection"] == "best":
+        return state.best.weights
+    return state.weights
 
-        blocks = generated_blocks(generate, run.settings["eval"]["sequences"], bank)
-        first = list(islice(blocks, PICTURED_BLOCKS))
-        logits, labels = predict_blocks(run.programs.predict, *best, first)
+
+def test(run: Run, state: TrainState, epochs: int) -> tuple[Tested, dict[str, Panel]]:
+    """Scores every seed's selected weights in every suite, and picks the first seed's pictures.
+
+    Where the weights of all `epochs` epochs were kept, each is scored, too.
+    """
+    task, evaluation = run.recipe.task, run.settings["eval"]
+    bank = to_device(run.digits.test)
+    count = task.list_length(evaluation["examples"], len(run.digits.test))
+    predict, weights = run.programs.predict, selected(run, state)
+    suites, panels = {}, {}
+    for name in task.suites:
+        generate = suite_generator(task, name, evaluation["seed"])
+        blocks = generated_blocks(generate, count, bank)
+        suites[name] = score_seeds(task, predict, weights, blocks)
+
+        first = list(islice(generated_blocks(generate, count, bank), PICTURED_BLOCKS))
+        logits, labels = predict_blocks(predict, weights, first)
         images = np.concatenate([np.asarray(images) for images, _ in first])
         panels[name] = pick(images, logits[0].argmax(-1), labels)
-        print(f"  {name}: {np.mean([s[METRIC] for s in scores[name]]):.2%}", flush=True)
-    return scores, panels
+        print(f"  {name}: {np.mean([s[task.metric] for s in suites[name]]):.2%}", flush=True)
+
+    every_epoch = None
+    if state.every_epoch is not None:
+        # Every epoch of every seed is one network more on the axis of seeds.
+        rows = jax.tree.map(
+            lambda leaf: leaf[:, :epochs].reshape(-1, *leaf.shape[2:]), state.every_epoch
+        )
+        generate = suite_generator(task, "clean", evaluation["seed"])
+        scores = score_seeds(task, predict, rows, generated_blocks(generate, count, bank))
+        every_epoch = np.array([s[task.metric] for s in scores]).reshape(-1, epochs)
+    return Tested(suites, np.asarray(state.best.epoch), every_epoch), panels
 
 
-def save_best(path: Path, settings: dict[str, Any], state: TrainState, digits: Digits) -> None:
-    """Writes the weights of the seed with the lowest validation loss."""
-    seed = int(np.argmin(state.best.loss))
-    params, batch_stats = jax.tree.map(
-        lambda leaf: np.asarray(leaf[seed]), (state.best.params, state.best.batch_stats)
-    )
+def save_selected(run: Run, state: TrainState) -> None:
+    """Writes the selected weights of the seed that did best in validation.
+
+    Where nothing is chosen it is the first seed.
+    """
+    settings, seed, epoch = run.settings, 0, int(state.step[0]) // run.recipe.steps
+    if settings["selection"] == "best":
+        value = np.asarray(state.best.metric)
+        seed = int(value.argmin() if run.recipe.watch.mode == "min" else value.argmax())
+        epoch = int(state.best.epoch[seed])
+    weights = jax.tree.map(lambda leaf: np.asarray(leaf[seed]), selected(run, state))
     about = {
         "name": settings["name"],
         "model": settings["model"],
-        "max_length": settings["sequence"]["max_length"],
+        "max_length": run.recipe.network.architecture.heads,
         "seed": settings["seed"] + seed,
-        "epoch": int(state.best.epoch[seed]),
-        "digits": digits.title,
+        "epoch": epoch,
+        "digits": run.digits.title,
         "eval": settings["eval"],
     }
-    save_weights(path, params, batch_stats, about)
+    save_weights(run.folder.path / FILE_NAME, weights, about)

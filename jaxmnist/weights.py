@@ -11,31 +11,30 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxmnist.errors import UserError
 from jaxmnist.models.catalogue import create_network
-from jaxmnist.models.network import Network
+from jaxmnist.models.network import Network, Weights
 from jaxmnist.models.table import init_variables
+from jaxmnist.tasks import Task, task_of
 
 FILE_NAME = "weights.safetensors"
 # What a file says of itself: which network it is, how it was trained, on what it is measured.
 ABOUT = {"name", "model", "max_length", "seed", "epoch", "digits", "eval"}
-SIDE = 28
 
 
 class Loaded(NamedTuple):
     """A network that is ready to be applied."""
 
     network: Network
-    params: Any
-    batch_stats: Any
-    max_length: int
+    weights: Weights
+    task: Task
     about: dict[str, Any]  # what the file says of itself
 
 
-def save_weights(path: Path, params: Any, batch_stats: Any, about: dict[str, Any]) -> None:
+def save_weights(path: Path, weights: Weights, about: dict[str, Any]) -> None:
     """Writes one network; `about` must hold what `ABOUT` names."""
     from safetensors.numpy import save
 
-    flat = flatten_dict({"params": params, "batch_stats": batch_stats}, sep=".")
-    arrays = {name: np.ascontiguousarray(value) for name, value in flat.items()}
+    flat = flatten_dict(weights._asdict(), sep=".")
+    arrays = {name: np.asarray(value, order="C") for name, value in flat.items()}
     partial = path.with_suffix(".partial")
     partial.write_bytes(save(arrays, metadata={"jaxmnist": json.dumps(about, sort_keys=True)}))
     partial.replace(path)
@@ -62,15 +61,15 @@ def load_weights(path: Path) -> Loaded:
     if not isinstance(about, dict) or not about.keys() >= ABOUT:
         raise UserError(f"{path} does not say which model it is for: use a file made by jaxmnist.")
     wanted_eval = about["eval"] if isinstance(about["eval"], dict) else {}
-    sizes = (about["max_length"], wanted_eval.get("sequences"), wanted_eval.get("seed"))
+    sizes = (about["max_length"], wanted_eval.get("examples"), wanted_eval.get("seed"))
     if not all(type(size) is int and size >= 0 for size in sizes) or not 1 <= sizes[0] <= 100:
         raise UserError(f"{path} says impossible things of itself: use a file made by jaxmnist.")
 
     network = create_network(str(about["model"]), max_length=about["max_length"])
+    task = task_of(network.architecture)
     wanted = flatten_dict(
         jax.eval_shape(
-            lambda key: init_variables(network, key, SIDE, SIDE * about["max_length"]),
-            jax.random.key(0),
+            lambda key: init_variables(network, key, *task.image_size), jax.random.key(0)
         ),
         sep=".",
     )
@@ -83,4 +82,4 @@ def load_weights(path: Path) -> Loaded:
                 f"not {needed}; use the weights of that model."
             )
     tree = unflatten_dict({name: jnp.asarray(value) for name, value in flat.items()}, sep=".")
-    return Loaded(network, tree["params"], tree.get("batch_stats", {}), about["max_length"], about)
+    return Loaded(network, Weights(tree["params"], tree.get("batch_stats", {})), task, about)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxmnist.data.sources import VARIABLE, Source, load_source
-from jaxmnist.generate.sequence import Bank
+from jaxmnist.generate.example import Bank
 from tests.helpers import ROOT, run_python
 
 # One session compiles each program once; the next one finds it here.

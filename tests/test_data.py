@@ -172,7 +172,7 @@ def test_splits_are_disjoint_and_depend_on_the_seed_alone(folder: Path) -> None:
     def split(seed: int) -> sources.Digits:
         return load_digits(
             source="dir", dir=str(folder), verify=False, train_examples=20,
-            validation_examples=10, split_seed=seed,
+            validation_examples=10, shuffle=True, split_seed=seed,
         )  # fmt: skip
 
     first, again, other = split(0), split(0), split(1)
@@ -182,7 +182,7 @@ def test_splits_are_disjoint_and_depend_on_the_seed_alone(folder: Path) -> None:
     with pytest.raises(UserError, match="but there are 30 training digits"):
         load_digits(
             source="dir", dir=str(folder), verify=False, train_examples=21,
-            validation_examples=10, split_seed=0,
+            validation_examples=10, shuffle=True, split_seed=0,
         )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxmnist.generate.sequence import BLANK, SIDE, Bank, Draws, sequence_example
+from jaxmnist.generate.example import SIDE, Bank, Draws
+from jaxmnist.generate.sequence import BLANK, sequence_example
 from jaxmnist.generate.suites import SUITES
 from jaxmnist.generate.transforms import MEAN, SD, augmentation, compose
 
@@ -33,6 +34,7 @@ def _no_key_is_used_twice():
 
 def draws(seeds: np.ndarray, augment_offset: int = 0) -> Draws:
     return Draws(
+        jnp.asarray(seeds),
         jax.vmap(jax.random.key)(jnp.asarray(seeds)),
         jax.vmap(jax.random.key)(jnp.asarray(seeds) + 10_000 + augment_offset),
     )

@@ -12,7 +12,8 @@ from tests.helpers import ROOT
 LAYERS = [
     ["caches", "errors", "rng"],
     ["data", "generate", "models", "optim", "published"],
-    ["settings", "state", "weights"],
+    ["tasks"],
+    ["settings", "state", "torch_files", "weights"],
     ["steps"],
     ["recipe"],
     ["programs"],

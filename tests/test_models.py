@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from jaxmnist.errors import UserError
-from jaxmnist.models.catalogue import MODELS, create_network
+from jaxmnist.models.catalogue import MODELS, SEQUENCE_MODELS, create_network
 from jaxmnist.models.layers import Dropout
 from jaxmnist.models.network import Architecture
 from jaxmnist.models.table import count_parameters, init_variables, layer_table
 from jaxmnist.steps import loss_per_example
+from jaxmnist.tasks import task_of
 
 PARAMETERS = {"sequence_published": 9_891_489, "sequence_compact": 245_423}
 
@@ -20,7 +21,7 @@ KEY = jax.eval_shape(lambda: jax.random.key(0))
 
 def test_every_model_has_its_exact_number_of_parameters() -> None:
     counted = {}
-    for name in MODELS:
+    for name in SEQUENCE_MODELS:
         network = create_network(name, max_length=3)
         shapes = jax.eval_shape(lambda key, n=network: init_variables(n, key, 28, 84), KEY)
         counted[name] = count_parameters(shapes["params"])
@@ -32,12 +33,16 @@ def test_every_model_has_its_exact_number_of_parameters() -> None:
 @pytest.mark.parametrize("max_length", [1, 3, 5])
 def test_logits_have_one_row_a_head(name: str, max_length: int) -> None:
     network = create_network(name, max_length=max_length)
+    height, width = task_of(network.architecture).image_size
 
     def run(key: jax.Array) -> jax.Array:
-        variables = init_variables(network, key, 28, 28 * max_length)
-        return network.apply(variables, jnp.zeros((2, 28, 28 * max_length)), train=False)
+        variables = init_variables(network, key, height, width)
+        return network.apply(variables, jnp.zeros((2, height, width)), train=False)
 
-    assert jax.eval_shape(run, KEY).shape == (2, max_length, 11)
+    reads_sequences = name in SEQUENCE_MODELS
+    assert width == 28 * (max_length if reads_sequences else 1)
+    heads = (2, max_length, 11) if reads_sequences else (2, 1, 10)
+    assert jax.eval_shape(run, KEY).shape == heads
 
 
 def test_layouts_agree_on_logits_gradients_and_statistics() -> None:

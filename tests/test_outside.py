@@ -2,15 +2,17 @@
 
 import json
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from configs import common, seq
+from configs import common, ds_cnn, iterations, models, seq, v
 from jaxmnist import cli
 from jaxmnist.generate.suites import SUITES
-from jaxmnist.settings import RULES, check_settings, flatten
+from jaxmnist.published import PUBLISHED
+from jaxmnist.settings import RULES, SEQUENCE_RULES, check_settings, flatten
 from tests.helpers import run_python
 
 TinyRun = tuple[Path, str]
@@ -134,6 +136,19 @@ def test_evaluate_answers_bad_input_with_a_sentence(
         (["--config=configs/seq.py", "--workdir=README.md"], "README.md"),
         (["--config=configs/seq.py", "--workdir=configs"], "not empty and not a run folder"),
         (["--config=configs/seq.py", "tiny"], "'tiny' is not a flag"),
+        (["--config=configs/models.py:model_4"], "no variant ':model_4': choose ':model_1'"),
+        (
+            [
+                "--config=configs/models.py",
+                "--config.selection=best",
+                "--config.validation.digits=test",
+            ],
+            "chosen on the test digits",
+        ),
+        (["--config=configs/models.py", "--config.data.validation_examples=0"], "hold some out"),
+        (["--config=configs/models.py", "--config.optimizer.name=adam"], "needs optimizer.name"),
+        (["--config=configs/models.py", "--config.model=sequence_compact"], "sequence.max_length"),
+        (["--config=configs/seq.py", "--config.model=ds_cnn"], "reads single digits"),
         (["--confg=configs/seq.py"], "confg"),
         ([], "no recipe is named"),
         (
@@ -169,10 +184,18 @@ def test_help_teaches() -> None:
         assert "configs/seq.py" in done.stdout or "mine.npz" in done.stdout
 
 
-@pytest.mark.parametrize("variant", sorted(seq.VARIANTS))
-def test_every_recipe_has_all_fields_and_survives_json(variant: str) -> None:
-    settings = seq.get_config(variant).to_dict()
-    assert flatten(settings).keys() == flatten(common.base().to_dict()).keys()
+FILES = (ds_cnn, iterations, models, seq, v)
+RECIPES = [(file, variant) for file in FILES for variant in file.VARIANTS]
+
+
+@pytest.mark.parametrize(
+    ("file", "variant"), RECIPES, ids=lambda part: getattr(part, "__name__", part)
+)
+def test_every_recipe_has_all_fields_and_survives_json(file: ModuleType, variant: str) -> None:
+    settings = file.get_config(variant).to_dict()
+    base = common.sequences() if file is seq else common.base()
+    assert flatten(settings).keys() == flatten(base.to_dict()).keys()
+    assert settings["system"] in ("", *PUBLISHED)
     check_settings(settings)
     again = json.loads(json.dumps(settings))
     check_settings(again)
@@ -180,11 +203,12 @@ def test_every_recipe_has_all_fields_and_survives_json(variant: str) -> None:
 
 
 def test_every_rule_is_about_a_field_and_every_number_has_a_rule() -> None:
-    fields = flatten(common.base().to_dict())
-    assert RULES.keys() <= fields.keys()
+    fields = flatten(common.sequences().to_dict())
+    rules = RULES | SEQUENCE_RULES
+    assert rules.keys() <= fields.keys()
     unruled = {
         field
         for field, value in fields.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
-    } - RULES.keys()
+    } - rules.keys()
     assert not unruled

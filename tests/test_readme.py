@@ -26,7 +26,8 @@ def test_the_table_is_what_the_results_say() -> None:
     )
     assert ours["data"]["official"]
     assert expected in README
-    for name, published in PUBLISHED.items():
+    for name in ("seq-specialist", "seq-generalist"):
+        published = PUBLISHED[name]
         cells = [
             f"{100 * published.suites[s]:.2f}" if s in published.suites else "-" for s in SHOWN
         ]

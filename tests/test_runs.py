@@ -27,15 +27,15 @@ def small(**changes: Any) -> dict[str, Any]:
     """A recipe of seconds with a plateau, early stopping and a smaller last batch."""
     settings = seq.get_config("tiny").to_dict()
     settings["epochs"] = 4
-    settings["sequence"] |= {"train_sequences": 150, "validation_sequences": 60}
-    settings["eval"]["sequences"] = 60
+    settings["sequence"]["train_sequences"] = 150
+    settings["validation"]["examples"] = settings["eval"]["examples"] = 60
     settings["schedule"]["name"] = "plateau"
     settings["schedule"]["plateau"]["patience"] = 0
     return settings | changes
 
 
 def last_state(workdir: Path, settings: dict[str, Any]) -> tuple[TrainState, dict[str, Any]]:
-    like = initial_state(make_recipe(settings), settings["seed"], settings["num_seeds"])
+    like = initial_state(make_recipe(settings, 0), settings["seed"], settings["num_seeds"])
     with open_checkpoints(workdir / "checkpoints") as checkpoints:
         saved = restore_latest(checkpoints, like)
     assert saved
@@ -96,7 +96,7 @@ def test_latest_and_best_checkpoints_are_kept(through: Path) -> None:
     state, record = last_state(through, small())
     assert record["history"] == history
     assert int(state.best.epoch[0]) == best
-    assert float(state.best.loss[0]) == np.float32(history[best - 1]["validation_loss"])
+    assert float(state.best.metric[0]) == np.float32(history[best - 1]["validation_loss"])
 
 
 def test_a_finished_run_is_reported_and_not_repeated(
@@ -215,8 +215,8 @@ def test_the_published_recipes_run_with_their_fixed_list(tmp_path: Path) -> None
         settings = seq.get_config(variant).to_dict()
         settings |= {"epochs": 1, "batch_size": 8}
         settings["data"]["source"] = "digits8x8"
-        settings["sequence"] |= {"train_sequences": 16, "validation_sequences": 8}
-        settings["eval"]["sequences"] = 8
+        settings["sequence"]["train_sequences"] = 16
+        settings["validation"]["examples"] = settings["eval"]["examples"] = 8
         train_and_evaluate(settings, tmp_path / variant)
         summary = json.loads((tmp_path / variant / "summary.json").read_text())
         assert summary["params"] == 9_891_489

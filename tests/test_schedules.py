@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import common
 from jaxmnist.errors import UserError
 from jaxmnist.optim.schedules import make_schedule, plateau_schedule
 
@@ -26,5 +27,6 @@ def test_impossible_rules_are_refused(rules: dict) -> None:
 
 
 def test_unknown_schedule_is_refused() -> None:
-    with pytest.raises(UserError, match="constant, one_cycle or plateau"):
-        make_schedule("cosine", total_steps=1, learning_rate=0.1, one_cycle={}, plateau={})
+    rules = common.base().schedule.to_dict() | {"name": "cosine"}
+    with pytest.raises(UserError, match="constant, step, one_cycle or plateau"):
+        make_schedule(**rules, epochs=1, steps_per_epoch=1, mode="min")

@@ -13,7 +13,7 @@ LIMIT = 1 << 30  # bytes a member may unpack to
 
 
 def read_npz(
-    path: Path, max_length: int
+    path: Path, max_length: int, *, has_blank: bool = True
 ) -> tuple[UInt8[np.ndarray, "n 28 width"], Int[np.ndarray, "n max_length"]]:
     """Reads `x` and `y` and pads both on the right to sequences of `max_length`.
 
@@ -21,6 +21,7 @@ def read_npz(
       path: an npz file with `x` uint8 (N, 28, W), 0 = ground and 255 = ink, and `y` integer (N,)
         or (N, K), padded with 10. W may be anything up to 28 * max_length.
       max_length: how many digits the network reads.
+      has_blank: whether it can also say that there is nothing.
 
     Raises:
       UserError: if the file is missing, damaged, or not of this form.
@@ -48,6 +49,11 @@ def read_npz(
         raise UserError(
             f"{path}: the images are {images.shape[2]} pixels wide, "
             f"but this network reads at most {width}: cut them, or train a longer one."
+        )
+    if not has_blank and (labels[:, 0] == BLANK).any():
+        raise UserError(
+            f"{path}: y has an image with nothing on it (10), but this network always reads a "
+            "digit: leave such images out."
         )
     if (labels[:, max_length:] != BLANK).any():
         raise UserError(f"{path}: y has more digits than the {max_length} this network reads.")

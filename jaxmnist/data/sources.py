@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
 from jaxmnist.caches import cache_folder
 from jaxmnist.data import idx
@@ -67,6 +67,10 @@ class Digits:
     official: bool
     title: str
 
+    def part(self, name: str) -> Labelled:
+        """Returns the digits called `held_out`, `train` or `test`."""
+        return {"held_out": self.validation, "train": self.train, "test": self.test}[name]
+
     def fingerprint(self) -> str:
         """Returns a sha256 over all images and labels in their parts and order."""
         digest = hashlib.sha256()
@@ -83,6 +87,7 @@ def load_digits(
     verify: bool,
     train_examples: int,
     validation_examples: int,
+    shuffle: bool,
     split_seed: int,
 ) -> Digits:
     """Loads a data set and parts validation digits from training digits.
@@ -94,13 +99,18 @@ def load_digits(
       verify: refuse files that are not MNIST's own, by sha256.
       train_examples: digits to train on; a stand-in keeps only the proportion.
       validation_examples: digits to validate on.
+      shuffle: whether they are parted at random; else the first digits train, the next validate.
       split_seed: decides, alone, the permutation that parts the two.
 
     Raises:
       UserError: if the source is unknown, unreachable or damaged, or has too few digits.
     """
     found = load_source(source, dir, verify=verify)
-    train, validation = _split(found, train_examples, validation_examples, split_seed)
+    order = np.arange(len(found.train))
+    if shuffle:
+        # RandomState, as its stream is one that NumPy keeps for ever.
+        order = np.random.RandomState(split_seed).permutation(len(found.train))
+    train, validation = _split(found, train_examples, validation_examples, order)
     return Digits(train, validation, found.test, found.name, found.official, found.title())
 
 
@@ -265,17 +275,19 @@ def _from_sklearn() -> Source:
     return Source(*parts, name="digits8x8", official=False)
 
 
-def _split(found: Source, train: int, validation: int, seed: int) -> tuple[Labelled, Labelled]:
+def _split(
+    found: Source, train: int, validation: int, order: Int[np.ndarray, " n"]
+) -> tuple[Labelled, Labelled]:
     total = len(found.train)
     if found.name == "digits8x8":
-        validation = max(1, total * validation // (train + validation))
+        share = total * validation // (train + validation)
+        validation = max(share, 1 if validation else 0)
         train = total - validation
     if train + validation > total:
         raise UserError(
             f"data.train_examples + data.validation_examples is {train + validation:,}, "
             f"but there are {total:,} training digits: lower one of them."
         )
-    order = np.random.RandomState(seed).permutation(total)  # a stream that NumPy keeps for ever
     first, second = order[:train], order[train : train + validation]
     images, labels = found.train.images, found.train.labels
     return Labelled(images[first], labels[first]), Labelled(images[second], labels[second])

@@ -4,30 +4,13 @@ One example is a pure function of two keys, one that chooses length and digits a
 augments, and the bank of digits. Batches are its `vmap`.
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, UInt8
 
+from jaxmnist.generate.example import SIDE, Bank, Draws, Example
 from jaxmnist.generate.transforms import Transform, normalise
 
 BLANK = 10  # the eleventh class: nothing here
-SIDE = 28  # pixels, a digit's height and width
-
-
-class Bank(NamedTuple):
-    """Digits on the device."""
-
-    images: UInt8[Array, "digits 28 28"]
-    labels: Int[Array, " digits"]
-
-
-class Draws(NamedTuple):
-    """The keys of examples (with a leading axis, of a batch of them)."""
-
-    draw: Key[Array, "..."]
-    augment: Key[Array, "..."]
 
 
 def sequence_example(
@@ -37,7 +20,7 @@ def sequence_example(
     max_length: int,
     digit_transform: Transform,
     canvas_transform: Transform,
-) -> tuple[Float[Array, "28 width"], Int[Array, " max_length"]]:
+) -> Example:
     """Makes one canvas (normalised, width 28*max_length) and its label.
 
     The length is uniform on 1..max_length, digits are uniform over the bank with replacement.

@@ -11,12 +11,14 @@ from jaxmnist.generate.transforms import (
     random_rotation,
 )
 
+NOTHING = compose()
+
 
 class Suite(NamedTuple):
     """What happens to every digit on its own, then to the padded canvas, before normalising."""
 
-    digit: Transform = compose()
-    canvas: Transform = compose()
+    digit: Transform = NOTHING
+    canvas: Transform = NOTHING
 
 
 SUITES: dict[str, Suite] = {
@@ -30,3 +32,6 @@ SUITES: dict[str, Suite] = {
     "noise": Suite(digit=partial(random_noise, probability=1.0, sigma=0.15)),
     "noise_canvas": Suite(canvas=partial(random_noise, probability=1.0, sigma=0.3)),
 }
+
+# Those that change every digit on its own: what single digits can be measured on, too.
+DIGIT_SUITES = {name: suite for name, suite in SUITES.items() if suite.canvas is NOTHING}

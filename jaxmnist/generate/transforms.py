@@ -1,7 +1,8 @@
 """Random changes to one image, as pure functions `(key, image) -> image` in [0, 1].
 
 Geometry follows Pillow, which the published systems used (through torchvision): nearest
-neighbour, pixel centres at half-integers, coordinates in 16.16 fixed point, same size out, fill 0.
+neighbour, pixel centres at half-integers, coordinates in 16.16 fixed point, same size out, fill 0
+unless stated; resizing is bilinear on whole grey levels.
 Every function takes one example; batches come from `vmap` in one place, the generator.
 """
 
@@ -11,7 +12,8 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
 
 Image = Float[Array, "height width"]
 Transform = Callable[[Key[Array, ""], Image], Image]
@@ -19,6 +21,7 @@ Transform = Callable[[Key[Array, ""], Image], Image]
 # torchvision's Normalize((0.1307,), (0.3081,)): mean and sd of MNIST's training pixels in [0, 1].
 MEAN, SD = 0.1307, 0.3081
 FIXED = 1 << 16  # Pillow's ImagingTransformAffine counts in 1/65536 of a pixel
+PRECISION = 1 << 22  # and its ImagingResample in 1/4194304 of a weight
 
 
 def normalise(image: Image) -> Image:
@@ -26,11 +29,11 @@ def normalise(image: Image) -> Image:
     return (image - MEAN) / SD
 
 
-def warp(image: Image, matrix: Float[Array, "2 3"]) -> Image:
+def warp(image: Image, matrix: Float[Array, "2 3"], fill: float = 0.0) -> Image:
     """Resamples by nearest neighbour as `PIL.Image.transform(size, AFFINE, ..., NEAREST)` does.
 
     `matrix` maps output to input coordinates in pixels: source = matrix @ (x, y, 1). Pixels whose
-    source lies outside the image become 0.
+    source lies outside the image become `fill`.
     """
     height, width = image.shape
     # The integer arithmetic is Pillow's own, so ties fall as they fall there.
@@ -44,7 +47,7 @@ def warp(image: Image, matrix: Float[Array, "2 3"]) -> Image:
     # take_along_axis keeps a batch dimension under vmap; a flat gather is ten times slower on CPU.
     source = jnp.where(inside, y * width + x, 0).reshape(-1)
     pixels = jnp.take_along_axis(image.reshape(-1), source, axis=0)
-    return jnp.where(inside, pixels.reshape(height, width), 0)
+    return jnp.where(inside, pixels.reshape(height, width), fill)
 
 
 def about_centre(linear: Float[Array, "2 2"], shift: Float[Array, " 2"], image: Image) -> Array:
@@ -54,11 +57,11 @@ def about_centre(linear: Float[Array, "2 2"], shift: Float[Array, " 2"], image: 
     return jnp.column_stack([linear, centre - linear @ (centre + shift)])
 
 
-def rotate(image: Image, angle: Float[Array, ""]) -> Image:
+def rotate(image: Image, angle: Float[Array, ""], fill: float = 0.0) -> Image:
     """Rotates counter-clockwise by `angle` radians, as `PIL.Image.rotate` does."""
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     linear = jnp.array([[cos, -sin], [sin, cos]])
-    return warp(image, about_centre(linear, jnp.zeros(2), image))
+    return warp(image, about_centre(linear, jnp.zeros(2), image), fill)
 
 
 def affine(
@@ -70,10 +73,48 @@ def affine(
     return warp(image, about_centre(linear, shift, image))
 
 
-def random_rotation(key: Key[Array, ""], image: Image, *, degrees: float) -> Image:
+def random_rotation(
+    key: Key[Array, ""], image: Image, *, degrees: float, fill: float = 0.0
+) -> Image:
     """Rotates by an angle uniform in +-`degrees` (torchvision's RandomRotation)."""
     limit = math.radians(degrees)
-    return rotate(image, jax.random.uniform(key, (), minval=-limit, maxval=limit))
+    return rotate(image, jax.random.uniform(key, (), minval=-limit, maxval=limit), fill)
+
+
+def resize(image: Float[Array, "rows columns"], height: int, width: int) -> Image:
+    """Enlarges as `PIL.Image.resize(..., BILINEAR)` does on grey levels, to the last bit.
+
+    Pillow goes over columns, then over rows, and rounds to whole grey levels after each.
+    """
+    levels = jnp.round(image * 255).astype(jnp.int32)
+    levels = _enlarge(_enlarge(levels.T, width).T, height)
+    return levels.astype(jnp.float32) / 255
+
+
+def _enlarge(levels: Int[Array, "rows columns"], rows: int) -> Int[Array, "new columns"]:
+    """Interpolates linearly between rows in Pillow's fixed point (ImagingResample)."""
+    old = len(levels)
+    centre = (np.arange(rows) + 0.5) * old / rows - 0.5
+    above = np.floor(centre).astype(int)
+    share = centre - above
+    # Beyond the border there is no second row, and the weight of the first becomes one.
+    share = np.where(above < 0, 1.0, np.where(above + 1 > old - 1, 0.0, share))
+    weights = [np.floor(w * PRECISION + 0.5).astype(np.int32)[:, None] for w in (1 - share, share)]
+    upper, lower = levels[np.maximum(above, 0)], levels[np.minimum(above + 1, old - 1)]
+    return (upper * weights[0] + lower * weights[1] + PRECISION // 2) // PRECISION
+
+
+def random_centre_crop(
+    key: Key[Array, ""], image: Image, *, size: int, probability: float
+) -> Image:
+    """Cuts out the middle `size` x `size` pixels with `probability` and enlarges them again.
+
+    torchvision's RandomApply([CenterCrop(size)]), Resize; without the cut, Resize does nothing.
+    """
+    height, width = image.shape
+    top, left = round((height - size) / 2), round((width - size) / 2)
+    cut = resize(image[top : top + size, left : left + size], height, width)
+    return jnp.where(jax.random.bernoulli(key, probability), cut, image)
 
 
 def random_invert(key: Key[Array, ""], image: Image, *, probability: float) -> Image:
@@ -123,21 +164,29 @@ def compose(*transforms: Transform) -> Transform:
 
 def augmentation(
     *,
-    rotation_degrees: float,
-    invert_probability: float,
-    affine_degrees: float,
-    translate: float,
-    scale: tuple[float, float],
-    noise_probability: float,
-    noise_sigma: float,
+    crop_probability: float = 0.0,
+    crop_size: int = 22,
+    rotation_degrees: float = 0.0,
+    rotation_fill: float = 0.0,
+    invert_probability: float = 0.0,
+    affine_degrees: float = 0.0,
+    translate: float = 0.0,
+    scale: tuple[float, float] = (1.0, 1.0),
+    noise_probability: float = 0.0,
+    noise_sigma: float = 0.0,
 ) -> Transform:
-    """Builds the published chain: rotation, inversion, affine, noise; what is zero is left out."""
+    """Builds the chain crop, rotation, inversion, affine, noise; what is zero is left out.
+
+    Every published system uses a part of this chain, in this order.
+    """
     steps: list[Transform] = []
+    if crop_probability:
+        steps.append(partial(random_centre_crop, size=crop_size, probability=crop_probability))
     if rotation_degrees:
-        steps.append(partial(random_rotation, degrees=rotation_degrees))
+        steps.append(partial(random_rotation, degrees=rotation_degrees, fill=rotation_fill))
     if invert_probability:
         steps.append(partial(random_invert, probability=invert_probability))
-    if affine_degrees or translate or scale != (1.0, 1.0):
+    if affine_degrees or translate or tuple(scale) != (1.0, 1.0):
         steps.append(
             partial(random_affine, degrees=affine_degrees, translate=translate, scale=scale)
         )

@@ -1,9 +1,10 @@
-"""Every architecture by name, as data. A new model is one more entry in `MODELS`."""
+"""Every architecture by name, as data. A new model is one more entry here or in classifiers.py."""
 
 from collections.abc import Callable
 
 from jaxmnist.errors import UserError
 from jaxmnist.models.backend import choose_backend
+from jaxmnist.models.classifiers import CLASSIFIERS
 from jaxmnist.models.layers import (
     BatchNorm,
     Conv,
@@ -63,18 +64,26 @@ def sequence_compact(max_length: int) -> Architecture:
     )
 
 
-MODELS: dict[str, Callable[[int], Architecture]] = {
+SEQUENCE_MODELS: dict[str, Callable[[int], Architecture]] = {
     "sequence_published": sequence_published,
     "sequence_compact": sequence_compact,
 }
+MODELS = (*SEQUENCE_MODELS, *CLASSIFIERS)
 
 
-def create_network(name: str, *, max_length: int, backend: str = "auto") -> Network:
-    """Builds the model called `name` for sequences of at most `max_length` digits.
+def find_architecture(name: str, max_length: int = 1) -> Architecture:
+    """Returns the model called `name`, for at most `max_length` digits if it reads sequences.
 
     Raises:
       UserError: if no model has that name.
     """
-    if name not in MODELS:
-        raise UserError(f"there is no model '{name}': choose one of {', '.join(sorted(MODELS))}.")
-    return Network(MODELS[name](max_length), choose_backend(backend))
+    if name in CLASSIFIERS:
+        return CLASSIFIERS[name]
+    if name in SEQUENCE_MODELS:
+        return SEQUENCE_MODELS[name](max_length)
+    raise UserError(f"there is no model '{name}': choose one of {', '.join(sorted(MODELS))}.")
+
+
+def create_network(name: str, *, max_length: int = 1, backend: str = "auto") -> Network:
+    """Makes a model runnable; arguments and errors are those of `find_architecture`."""
+    return Network(find_architecture(name, max_length), choose_backend(backend))

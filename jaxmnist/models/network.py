@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 from jaxtyping import Array, Float
@@ -28,6 +29,13 @@ class Architecture:
             counts[kind] += 1
             named.append((f"{kind}{counts[kind]}", layer))
         return named
+
+
+class Weights(NamedTuple):
+    """What a network computes with: two of Flax's collections."""
+
+    params: Any
+    batch_stats: Any
 
 
 class Network(nn.Module):

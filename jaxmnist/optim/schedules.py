@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 from jaxmnist.errors import UserError
 
 Hyperparameters = dict[str, Float[Array, ""]]
+Mode = Literal["min", "max"]  # whether a metric is better when it is lower or higher
 
 
 class Schedule(NamedTuple):
@@ -25,18 +26,30 @@ class Schedule(NamedTuple):
     observe: Callable[[Any, Float[Array, ""]], Any]  # (state, metric of an epoch) -> state
 
 
-def _of_step(learning_rate: Callable[[Int[Array, ""]], Float[Array, ""]]) -> Schedule:
+def _of_step(values: Callable[[Int[Array, ""]], Hyperparameters]) -> Schedule:
     """Makes a schedule of a function of the step alone."""
     return Schedule(
         init=lambda: (),
-        values=lambda state, step: {"learning_rate": learning_rate(step)},
+        values=lambda state, step: values(step),
         observe=lambda state, metric: state,
     )
 
 
 def constant_schedule(*, learning_rate: float) -> Schedule:
     """The same learning rate throughout."""
-    return _of_step(lambda step: jnp.float32(learning_rate))
+    return _of_step(lambda step: {"learning_rate": jnp.float32(learning_rate)})
+
+
+def step_schedule(
+    *, learning_rate: float, steps_per_epoch: int, every: int, factor: float
+) -> Schedule:
+    """PyTorch's StepLR: multiplies the rate by `factor` after every `every` epochs."""
+
+    def values(step: Int[Array, ""]) -> Hyperparameters:
+        drops = step // (steps_per_epoch * every)
+        return {"learning_rate": learning_rate * jnp.float32(factor) ** drops}
+
+    return _of_step(values)
 
 
 def one_cycle_schedule(
@@ -46,12 +59,25 @@ def one_cycle_schedule(
     warmup_fraction: float = 0.3,
     initial_divisor: float = 25.0,
     final_divisor: float = 1e4,
+    momentum: tuple[float, float] | None = None,
+    steps_per_update: int = 1,
 ) -> Schedule:
     """PyTorch's OneCycleLR with cosine annealing (Smith & Topin, 2018), stepped every batch.
 
     The rate rises from `learning_rate / initial_divisor` to its maximum `learning_rate` and falls
     to `learning_rate / initial_divisor / final_divisor`. The peak is at step
     `warmup_fraction * total_steps - 1`, which may lie between two steps, as it may in PyTorch.
+
+    Args:
+      total_steps: of the whole cycle.
+      learning_rate: the highest rate.
+      warmup_fraction: share of the cycle before the peak.
+      initial_divisor: highest rate over first rate.
+      final_divisor: first rate over last rate.
+      momentum: (lowest, highest): momentum falls while the rate rises, and rises while it falls;
+        None leaves it alone.
+      steps_per_update: training steps for one step of the cycle. Code that steps the schedule only
+        once an epoch stays at the cycle's beginning.
 
     Raises:
       UserError: if there are too few steps to rise and to fall.
@@ -65,15 +91,24 @@ def one_cycle_schedule(
             f"{warmup_fraction:g} of them: train longer, or choose another schedule."
         )
 
-    def cosine(first: float, last: float, share: Float[Array, ""]) -> Float[Array, ""]:
-        return last + (first - last) / 2 * (1 + jnp.cos(math.pi * share))
-
-    def at(step: Int[Array, ""]) -> Float[Array, ""]:
-        rising = cosine(start, learning_rate, step / peak)
-        falling = cosine(learning_rate, end, (step - peak) / (total_steps - 1 - peak))
+    def cycle(step: Int[Array, ""], first: float, top: float, last: float) -> Float[Array, ""]:
+        rising = _cosine(first, top, step / peak)
+        falling = _cosine(top, last, (step - peak) / (total_steps - 1 - peak))
         return jnp.where(step <= peak, rising, falling)
 
-    return _of_step(at)
+    def values(step: Int[Array, ""]) -> Hyperparameters:
+        step = step // steps_per_update
+        found = {"learning_rate": cycle(step, start, learning_rate, end)}
+        if momentum:
+            low, high = momentum
+            found["momentum"] = cycle(step, high, low, high)
+        return found
+
+    return _of_step(values)
+
+
+def _cosine(first: float, last: float, share: Float[Array, ""]) -> Float[Array, ""]:
+    return last + (first - last) / 2 * (1 + jnp.cos(math.pi * share))
 
 
 class PlateauState(NamedTuple):
@@ -88,7 +123,7 @@ class PlateauState(NamedTuple):
 def plateau_schedule(
     *,
     learning_rate: float,
-    mode: Literal["min", "max"] = "min",
+    mode: Mode = "min",
     factor: float = 0.1,
     patience: int = 10,
     threshold: float = 1e-4,
@@ -154,18 +189,25 @@ def plateau_schedule(
 def make_schedule(
     name: str,
     *,
-    total_steps: int,
+    epochs: int,
+    steps_per_epoch: int,
+    mode: Mode,
     learning_rate: float,
+    step: dict[str, Any],
     one_cycle: dict[str, Any],
     plateau: dict[str, Any],
 ) -> Schedule:
-    """Builds the schedule called `name` for a run of `total_steps` steps.
+    """Builds the schedule called `name`.
 
     Args:
-      name: `constant`, `one_cycle` or `plateau`.
-      total_steps: how many steps the run makes, if nothing stops it.
+      name: `constant`, `step`, `one_cycle` or `plateau`.
+      epochs: of the run, if nothing stops it.
+      steps_per_epoch: training steps in each.
+      mode: whether the metric that a plateau watches is better when it is lower or higher.
       learning_rate: the highest learning rate.
-      one_cycle: the further settings of `one_cycle_schedule`.
+      step: the further settings of `step_schedule`.
+      one_cycle: the further settings of `one_cycle_schedule`; momentum's two ends and whether the
+        cycle is stepped every epoch are fields here.
       plateau: the further settings of `plateau_schedule`.
 
     Raises:
@@ -173,8 +215,20 @@ def make_schedule(
     """
     if name == "constant":
         return constant_schedule(learning_rate=learning_rate)
+    if name == "step":
+        return step_schedule(learning_rate=learning_rate, steps_per_epoch=steps_per_epoch, **step)
     if name == "one_cycle":
-        return one_cycle_schedule(total_steps=total_steps, learning_rate=learning_rate, **one_cycle)
+        rules = dict(one_cycle)
+        ends = (rules.pop("lowest_momentum"), rules.pop("highest_momentum"))
+        momentum = ends if rules.pop("cycle_momentum") else None
+        slow = rules.pop("stepped_every") == "epoch"
+        return one_cycle_schedule(
+            total_steps=epochs * steps_per_epoch,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            steps_per_update=steps_per_epoch if slow else 1,
+            **rules,
+        )
     if name == "plateau":
-        return plateau_schedule(learning_rate=learning_rate, **plateau)
-    raise UserError(f"there is no schedule '{name}': choose constant, one_cycle or plateau.")
+        return plateau_schedule(learning_rate=learning_rate, mode=mode, **plateau)
+    raise UserError(f"there is no schedule '{name}': choose constant, step, one_cycle or plateau.")

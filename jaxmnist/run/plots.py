@@ -9,14 +9,15 @@ from jaxtyping import Float, Int
 
 from jaxmnist.generate.sequence import BLANK
 from jaxmnist.generate.transforms import MEAN, SD
+from jaxmnist.tasks import Task
 
 Panel = tuple[Float[np.ndarray, "n 28 w"], Int[np.ndarray, "n k"], Int[np.ndarray, "n k"]]
 RIGHT, WRONG = "#1a7f37", "#cf222e"
 STYLE: Any = {"font.size": 15, "axes.spines.top": False, "axes.spines.right": False}
 
 
-def draw_curves(path: Path, title: str, history: Sequence[dict[str, Any]]) -> None:
-    """Draws loss, error and learning rate over the epochs of a run."""
+def draw_curves(path: Path, title: str, history: Sequence[dict[str, Any]], task: Task) -> None:
+    """Draws loss, error and learning rate over the epochs of a run on `task`."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -29,7 +30,7 @@ def draw_curves(path: Path, title: str, history: Sequence[dict[str, Any]]) -> No
         loss, error, rate = figure.subplots(1, 3)
         for axis, name, unit in (
             (loss, "loss", "loss (nats, summed over heads)"),
-            (error, "exact_sequence_accuracy", "sequences read wrong (%)"),
+            (error, task.metric, f"{task.noun} read wrong (%)"),
         ):
             for part, colour in (("train", "#8250df"), ("validation", "#0969da")):
                 values = np.array([row[f"{part}_{name}"] for row in history])
@@ -73,7 +74,8 @@ def draw_predictions(
     widest = max(images.shape[2] for images, _, _ in panels.values())
     with matplotlib.rc_context(STYLE):
         figure = Figure(
-            figsize=(2.6 * columns * widest / 84, 1.3 * len(panels) + 0.6), layout="constrained"
+            figsize=(columns * max(2.6 * widest / 84, 1.5), 1.3 * len(panels) + 0.6),
+            layout="constrained",
         )
         FigureCanvasAgg(figure)
         grid = figure.subplots(len(panels), columns, squeeze=False)

@@ -1,23 +1,34 @@
 """The words and numbers of a run: a line an epoch, and the summary."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from jaxmnist.data.sources import Digits
-from jaxmnist.evaluate import Scores
-from jaxmnist.published import published_for
+from jaxmnist.published import PUBLISHED, Published
+from jaxmnist.recipe import Recipe
 from jaxmnist.run.environment import device, git_commit, versions
 from jaxmnist.run.progress import duration
-from jaxmnist.settings import flatten
 from jaxmnist.state import TrainState
+from jaxmnist.tasks import Scores, Task
 
-METRIC = "exact_sequence_accuracy"
+
+class Tested(NamedTuple):
+    """What was measured on test digits."""
+
+    suites: Mapping[str, Sequence[Scores]]  # the selected weights of every seed
+    best_epoch: Int[np.ndarray, " seeds"]  # chosen in validation, counted from 1
+    every_epoch: Float[np.ndarray, "seeds epochs"] | None  # accuracies of every epoch's weights
 
 
 def epoch_row(
-    epoch: int, state: TrainState, validation: Sequence[Scores], previous: dict[str, Any] | None
+    epoch: int,
+    task: Task,
+    state: TrainState,
+    validation: Sequence[Scores],
+    previous: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Makes one line of `metrics.jsonl` from a state read off the device.
 
@@ -28,11 +39,11 @@ def epoch_row(
     values = {
         "learning_rate": np.asarray(state.opt_state.hyperparams["learning_rate"]),
         "train_loss": np.asarray(state.sums.loss) / np.maximum(count, 1),
-        f"train_{METRIC}": np.asarray(state.sums.exact) / np.maximum(count, 1),
-        "validation_loss": np.array([scores["loss"] for scores in validation]),
-        f"validation_{METRIC}": np.array([scores[METRIC] for scores in validation]),
-        "validation_digit_accuracy": np.array([s["digit_accuracy"] for s in validation]),
+        f"train_{task.metric}": np.asarray(state.sums.exact) / np.maximum(count, 1),
     }
+    for name, value in validation[0].items():
+        if isinstance(value, float):
+            values[f"validation_{name}"] = np.array([scores[name] for scores in validation])
     each = {name: [float(v) for v in value] for name, value in values.items()}
     for seed in np.flatnonzero(count == 0).tolist():
         for name in each:
@@ -45,59 +56,61 @@ def epoch_row(
     return row
 
 
-def epoch_line(row: dict[str, Any], epochs: int) -> str:
+def epoch_line(row: dict[str, Any], recipe: Recipe) -> str:
     """Says how an epoch went."""
+    task = recipe.task
     return (
-        f"epoch {row['epoch']}/{epochs}  train loss {row['train_loss']:.4f}  "
+        f"epoch {row['epoch']}/{recipe.epochs}  train loss {row['train_loss']:.4f}  "
         f"validation loss {row['validation_loss']:.4f}  "
-        f"sequences right {row[f'validation_{METRIC}']:.2%}  "
+        f"{task.noun} right {row[f'validation_{task.metric}']:.2%}  "
         f"learning rate {row['learning_rate']:.3g}"
     )
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
+def spread(values: Iterable[float]) -> dict[str, Any]:
     """Returns mean, sample sd (None of a single value) and the values."""
-    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {"mean": float(np.mean(values)), "sd": sd, "values": list(values)}
+    each = [float(value) for value in values]
+    sd = float(np.std(each, ddof=1)) if len(each) > 1 else None
+    return {"mean": float(np.mean(each)), "sd": sd, "values": each}
 
 
 def summarise(
     settings: dict[str, Any],
+    recipe: Recipe,
     digits: Digits,
     parameters: int,
     history: Sequence[dict[str, Any]],
-    scores: Mapping[str, Sequence[Scores]],
+    tested: Tested,
     seconds: dict[str, float],
 ) -> dict[str, Any]:
     """Makes the content of `summary.json`; accuracies are fractions, durations seconds.
 
     Args:
       settings: the resolved configuration.
-      digits: the data that was used.
+      recipe: made of it.
+      digits: that the run trained and was tested on.
       parameters: of one network.
       history: the lines of `metrics.jsonl`.
-      scores: for each suite the test scores of every seed.
-      seconds: `compile`, `train`, `evaluate` and `total`.
+      tested: what was measured on test digits.
+      seconds: what each part of the run took.
     """
-    name = settings["name"]
-    suites = {}
-    for suite, of_seeds in scores.items():
-        suites[suite] = spread([s[METRIC] for s in of_seeds])
-        suites[suite]["digit_accuracy"] = spread([s["digit_accuracy"] for s in of_seeds])
-        suites[suite]["by_length"] = {
-            length: spread([s["by_length"][length] for s in of_seeds])
-            for length in of_seeds[0]["by_length"]
-        }
-    trained = len(history) * settings["sequence"]["train_sequences"] * settings["num_seeds"]
-    # A published figure never stands beside other digits or another recipe.
-    published = published_for(name, flatten(settings)) if digits.official else None
+    task, count = recipe.task, settings["num_seeds"]
+    selection = (
+        "weights of the epoch that was best in validation"
+        if settings["selection"] == "best"
+        else "weights of the last epoch"
+    )
+    looked = settings["validation"]["digits"] == "test"
+    reading = "and after every epoch, as published" if looked else "read once, after training"
+    examples = len(history) * recipe.examples * count
+    published = PUBLISHED.get(settings["system"])
     return {
-        "name": name,
+        "name": settings["name"],
         "model": settings["model"],
         "params": parameters,
         "config": settings,
         "seed": settings["seed"],
-        "num_seeds": settings["num_seeds"],
+        "num_seeds": count,
         "epochs": len(history),
         "data": {
             "source": digits.source,
@@ -109,37 +122,101 @@ def summarise(
             "test_examples": len(digits.test),
         },
         "test": {
-            "metric": METRIC,
-            **spread([s[METRIC] for s in scores["clean"]]),
-            "selection": "weights of the epoch with the lowest validation loss; "
-            f"{settings['eval']['sequences']} sequences of test digits, read once",
+            "metric": task.metric,
+            **spread([s[task.metric] for s in tested.suites["clean"]]),
+            "selection": f"{selection}; {tested.suites['clean'][0]['n']} {task.noun} of test "
+            f"digits, {reading}",
         },
-        "suites": suites,
-        "published": published._asdict() if published else None,
+        "suites": {name: _suite(task, of_seeds) for name, of_seeds in tested.suites.items()},
+        "protocol": _protocol(settings, task, history, tested, published),
+        # A published figure never stands beside other digits.
+        "published": published._asdict() if published and digits.official else None,
         "seconds": seconds,
-        "examples_per_second": trained / max(seconds["train"], 1e-9),
+        "examples_per_second": examples / max(seconds["train"], 1e-9),
         "device": device(),
         "versions": versions(),
         "git_commit": git_commit(),
     }
 
 
+def _suite(task: Task, of_seeds: Sequence[Scores]) -> dict[str, Any]:
+    result = spread([s[task.metric] for s in of_seeds])
+    if "digit_accuracy" in of_seeds[0]:
+        result["digit_accuracy"] = spread([s["digit_accuracy"] for s in of_seeds])
+        result["by_length"] = {
+            length: spread([s["by_length"][length] for s in of_seeds])
+            for length in of_seeds[0]["by_length"]
+        }
+    return result
+
+
+def _protocol(
+    settings: dict[str, Any],
+    task: Task,
+    history: Sequence[dict[str, Any]],
+    tested: Tested,
+    published: Published | None,
+) -> dict[str, Any] | None:
+    """Says what the same training is worth by different ways of measuring it.
+
+    `as_published` is the figure the published code would have printed, where the run watched what
+    that code watched; `last_epoch`, `chosen_epoch` and `picked_on_test` are test accuracies of the
+    last epoch, of the one chosen in validation, and of the one that looked best on test digits.
+    `inflation` is what picking on the test digits adds to the honest one of the two.
+    """
+    if tested.every_epoch is None:
+        return None
+    test = tested.every_epoch
+    last, picked = test[:, -1], test.max(1)
+    watched = settings["validation"]["digits"]
+    honest, chosen = last, None
+    if watched == "held_out":
+        honest = test[np.arange(len(test)), tested.best_epoch - 1]
+        chosen = {**spread(honest), "epochs": tested.best_epoch.tolist()}
+    as_published = None
+    if published and watched != "held_out":
+        name = f"validation_{task.metric}"
+        rows = [row.get("seeds", {name: [row[name]]})[name] for row in history]
+        of_seeds = np.array(rows).T
+        as_published = {
+            **spread(of_seeds[:, -1] if published.quoted == "last" else of_seeds.max(1)),
+            "epoch": published.quoted,
+            "measured_on": published.measured_on,
+        }
+    return {
+        "as_published": as_published,
+        "last_epoch": spread(last),
+        "chosen_epoch": chosen,
+        "picked_on_test": spread(picked),
+        "inflation": spread(picked - honest),
+        "every_epoch": test.tolist(),
+    }
+
+
 def describe(summary: dict[str, Any]) -> str:
     """Writes a summary as the table that ends a run."""
-    data, published = summary["data"], summary["published"]
+    data, published, metric = summary["data"], summary["published"], summary["test"]["metric"]
+    noun = "digits" if metric == "accuracy" else "sequences"
     lines = [
         f"{summary['name']}: {summary['params']:,} parameters, {summary['num_seeds']} seed(s), "
         f"{summary['epochs']} epochs, digits: {data['name']}",
-        f"{'suite':<18}{'sequences right':>16}{'sd':>8}{'digits right':>14}"
+        f"{'suite':<18}{noun + ' right':>16}{'sd':>8}"
         + (f"{'published':>11}" if published else ""),
     ]
+    claims = {} if published is None else published["suites"]
     for suite, result in summary["suites"].items():
-        sd = f"{result['sd']:.2%}" if result["sd"] is not None else "-"
-        line = f"{suite:<18}{result['mean']:>16.2%}{sd:>8}{result['digit_accuracy']['mean']:>14.2%}"
+        line = f"{suite:<18}{result['mean']:>16.2%}{_sd(result):>8}"
         if published:
-            claim = published["suites"].get(suite)
-            line += f"{claim:>11.2%}" if claim is not None else f"{'-':>11}"
+            line += f"{claims[suite]:>11.2%}" if suite in claims else f"{'-':>11}"
         lines.append(line)
+    if protocol := summary["protocol"]:
+        names = ("as_published", "last_epoch", "chosen_epoch", "picked_on_test", "inflation")
+        for name in names:
+            if result := protocol[name]:
+                line = f"{name.replace('_', ' '):<18}{result['mean']:>16.2%}{_sd(result):>8}"
+                if name == "as_published" and published:
+                    line += f"{published['value']:>11.2%}"
+                lines.append(line)
     seconds = summary["seconds"]
     lines.append(
         f"compiling {duration(seconds['compile'])}, training {duration(seconds['train'])} "
@@ -149,3 +226,7 @@ def describe(summary: dict[str, Any]) -> str:
     if not data["official"]:
         lines.append("These digits are not MNIST: no figure here compares with a published one.")
     return "\n".join(lines)
+
+
+def _sd(result: dict[str, Any]) -> str:
+    return "-" if result["sd"] is None else f"{result['sd']:.2%}"
