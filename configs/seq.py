@@ -17,7 +17,7 @@ from configs import common
 def compact() -> ConfigDict:
     """This project's own: 245,423 parameters, the generalist's augmentation, one cycle."""
     config = common.sequences()
-    config.name = "seq-compact"
+    config.name = config.system = "seq-compact"
     config.model = "sequence_compact"
     config.epochs = 9
     config.early_stopping_patience = 1_000  # one cycle is best at its end: never stop before

@@ -3,15 +3,18 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from jaxmnist import __version__
 from jaxmnist.errors import UserError
 
 if TYPE_CHECKING:
     from jaxmnist.data.sources import Source
+
+Parser = argparse.ArgumentParser
+Function = Callable[[argparse.Namespace], None]
 
 ABOUT = "Reads handwritten digits with small JAX models. Training is `python launch.py --help`."
 EVALUATE = """\
@@ -25,29 +28,55 @@ padded with 10. Accuracies are printed in percent, and are fractions in JSON.
 """
 
 
+EXPORT = """\
+examples:
+  jaxmnist export --run runs/models-model_3 --format torch --out model_3.pth
+  jaxmnist export --weights FILE --format safetensors --out model_3.safetensors
+
+Both hold the state_dict of the same layers in a plain PyTorch nn.Sequential: load the first with
+torch.load(FILE, weights_only=True), then model.load_state_dict(...).
+"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb and returns the exit code: 0, or 2 if something has to be mended."""
     parser = argparse.ArgumentParser(prog="jaxmnist", description=ABOUT)
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(title="verbs", dest="verb", required=True)
 
-    evaluate = verbs.add_parser(
-        "evaluate",
-        help="measure a trained network on suites or on your own labelled images",
-        description="Measures a trained network.",
-        epilog=EVALUATE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    network = evaluate.add_mutually_exclusive_group(required=True)
-    network.add_argument("--run", type=Path, metavar="DIR", help="a finished run's folder")
-    network.add_argument("--weights", type=Path, metavar="FILE", help="a weights file")
+    def verb(name: str, function: Function, about: str, epilog: str = "") -> Parser:
+        added = verbs.add_parser(
+            name,
+            help=about,
+            description=about[0].upper() + about[1:] + ".",
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(function=function)
+        return added
+
+    models = verb("models", _models, "list every system: its size, its recipe, what was published")
+    models.add_argument("--json", action="store_true", help="print JSON")
+
+    about = "measure a trained network on suites or on your own labelled images"
+    evaluate = verb("evaluate", _evaluate, about, EVALUATE)
+    _add_network(evaluate)
     evaluate.add_argument("--suite", metavar="NAME", help="one suite instead of all")
     evaluate.add_argument("--data", type=Path, metavar="FILE.npz", help="your own images")
     evaluate.add_argument(
-        "--predictions", type=Path, metavar="FILE.npy", help="save predicted labels, (N,K)"
+        "--predictions", type=Path, metavar="FILE.npy", help="save predicted labels, (N,) or (N,K)"
     )
     evaluate.add_argument("--json", action="store_true", help="print JSON")
-    evaluate.set_defaults(function=_evaluate)
+
+    export = verb("export", _export, "write a trained network for other software", EXPORT)
+    _add_network(export)
+    export.add_argument("--format", required=True, choices=["torch", "safetensors"])
+    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="what to write")
+
+    audit = verb("audit", _audit, "compare the results of runs with what was published")
+    audit.add_argument("results", type=Path, help="folder of summary.json files, any names")
+    audit.add_argument("--out", type=Path, metavar="FILE.md", help="write there, not to the screen")
+    audit.add_argument("--table", action="store_true", help="only the short table of the README")
 
     chosen = parser.parse_args(arguments)
     try:
@@ -59,6 +88,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _add_network(parser: Parser) -> None:
+    network = parser.add_mutually_exclusive_group(required=True)
+    network.add_argument("--run", type=Path, metavar="DIR", help="a finished run's folder")
+    network.add_argument("--weights", type=Path, metavar="FILE", help="a weights file")
+
+
+def _models(chosen: argparse.Namespace) -> None:
+    from jaxmnist.listing import list_models, words
+
+    listed = list_models()
+    print(json.dumps(listed, indent=2) if chosen.json else words(listed))
+
+
+def _audit(chosen: argparse.Namespace) -> None:
+    from jaxmnist.audit import audit, read_results, table
+
+    summaries = read_results(chosen.results)
+    text = table(summaries) if chosen.table else audit(summaries)
+    if chosen.out is None:
+        print(text, end="")
+        return
+    _write(chosen.out, lambda file: file.write(text.encode()))
+
+
+def _export(chosen: argparse.Namespace) -> None:
+    from jaxmnist.models.torch_layout import to_state_dict
+    from jaxmnist.torch_files import write_pth, write_safetensors
+    from jaxmnist.weights import FILE_NAME, load_weights
+
+    loaded = load_weights(chosen.run / FILE_NAME if chosen.run else chosen.weights)
+    state = to_state_dict(loaded.network.architecture, loaded.weights._asdict())
+    write = {"torch": write_pth, "safetensors": write_safetensors}[chosen.format]
+    try:
+        write(chosen.out, state)
+    except OSError as error:
+        raise UserError(f"{chosen.out} cannot be written ({error.strerror}).") from None
+    print(chosen.out)
 
 
 def _evaluate(chosen: argparse.Namespace) -> None:
@@ -107,9 +175,13 @@ def _source_of(run: Path | None, digits: str) -> "Source":
 def _save(path: Path, predicted: Any) -> None:
     import numpy as np
 
+    _write(path, lambda file: np.save(file, predicted))
+
+
+def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     try:
         with path.open("wb") as file:
-            np.save(file, predicted)
+            write(file)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}).") from None
 

@@ -11,8 +11,8 @@ from safetensors.numpy import load_file
 from configs import common, ds_cnn, iterations, models, seq, v
 from jaxmnist import cli
 from jaxmnist.generate.suites import SUITES
-from jaxmnist.published import PUBLISHED
 from jaxmnist.settings import RULES, SEQUENCE_RULES, check_settings, flatten
+from jaxmnist.systems import SYSTEMS
 from tests.helpers import run_python
 
 TinyRun = tuple[Path, str]
@@ -195,7 +195,7 @@ def test_every_recipe_has_all_fields_and_survives_json(file: ModuleType, variant
     settings = file.get_config(variant).to_dict()
     base = common.sequences() if file is seq else common.base()
     assert flatten(settings).keys() == flatten(base.to_dict()).keys()
-    assert settings["system"] in ("", *PUBLISHED)
+    assert settings["system"] in ("", *SYSTEMS)
     check_settings(settings)
     again = json.loads(json.dumps(settings))
     check_settings(again)

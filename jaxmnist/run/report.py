@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxmnist.data.sources import Digits
-from jaxmnist.published import PUBLISHED, Published
 from jaxmnist.recipe import Recipe
 from jaxmnist.run.environment import device, git_commit, versions
 from jaxmnist.run.progress import duration
 from jaxmnist.state import TrainState
+from jaxmnist.systems import Published, published_figure
 from jaxmnist.tasks import Scores, Task
 
 
@@ -103,7 +103,7 @@ def summarise(
     looked = settings["validation"]["digits"] == "test"
     reading = "and after every epoch, as published" if looked else "read once, after training"
     examples = len(history) * recipe.examples * count
-    published = PUBLISHED.get(settings["system"])
+    published = published_figure(settings["system"])
     return {
         "name": settings["name"],
         "model": settings["model"],

@@ -1,0 +1,192 @@
+"""What was claimed of the sixteen published systems, and what we get: tables out of results/."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxmnist.errors import UserError
+from jaxmnist.listing import list_models
+from jaxmnist.systems import SYSTEMS, Published
+
+Summary = Mapping[str, Any]
+Spread = Mapping[str, Any]  # mean, sd, values
+
+HEAD = """\
+# Audit of the sixteen published systems
+
+Written by `jaxmnist audit results --out AUDIT.md` from the JSON files in
+[results/](results/README.md); each says what code, data and hardware made it. All figures are
+accuracies in percent: of digits, and of whole sequences for systems 1 and 2.
+
+- **claimed**, **measured on**: what the authors published, one run each, and what it was measured
+  on according to their code and logs.
+- **as published**: what we get when the published code's own protocol is followed to the letter
+  (`:..._as_run`): mean ± sd over n seeds, and the 95 % confidence interval of the mean (Student).
+- **test, last epoch**: the same runs' accuracy on the 10,000 test digits after the last epoch.
+- **test, chosen epoch**: runs that hold 5,000 training digits out and choose their epoch on those.
+- **picking adds**: what choosing the epoch on the test digits adds to the honest figure, mean of
+  seeds: of the chosen-epoch runs where there are some, else of the last epoch.
+- **verdict**: a claim is *reproduced* if it lies within what one run may give by luck, 1.96 sd
+  around our mean, where the sd is that of sampling the measured digits and of our seeds together.
+"""
+
+
+class Row(NamedTuple):
+    """One system: its claim and our results, as far as there are any."""
+
+    name: str
+    number: int
+    published: Published
+    as_run: Summary | None  # trained and measured as the published code did it
+    honest: Summary | None  # with the epoch chosen on held-out digits
+
+
+def read_results(folder: Path) -> list[Summary]:
+    """Reads all summaries in a folder.
+
+    Raises:
+      UserError: if there are none, or one cannot be read.
+    """
+    summaries: list[Summary] = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            summary = json.loads(path.read_text(encoding="utf-8"))
+            told = {field: summary[field] for field in ("name", "config", "data", "test")}
+            summaries.append({**summary, **told, "file": path.name})
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(f"{path} is not a run's summary: move it out of {folder}.") from None
+    if not summaries:
+        raise UserError(f"{folder} holds no results: copy the summary.json of runs there.")
+    return summaries
+
+
+def collect(summaries: Sequence[Summary]) -> list[Row]:
+    """Finds the results of every published system; a run on other digits than MNIST's is none."""
+    rows = []
+    for number, (name, system) in enumerate(SYSTEMS.items(), start=1):
+        if (published := system.published) is None:
+            continue
+        runs = [
+            summary
+            for summary in summaries
+            if summary["config"].get("system") == name and summary["data"]["official"]
+        ]
+        by_name = {run["name"]: run for run in runs}
+        described = by_name.get(name)
+        if system.as_run == system.config:  # the code did as it says: one recipe, no other protocol
+            rows.append(Row(name, number, published, described, None))
+        else:
+            rows.append(Row(name, number, published, by_name.get(f"{name}_as_run"), described))
+    return rows
+
+
+def as_published(row: Row) -> Spread | None:
+    """Returns our figure by the published protocol."""
+    if row.as_run is None:
+        return None
+    protocol = row.as_run.get("protocol")
+    found: Spread = protocol["as_published"] if protocol else row.as_run["test"]
+    return found
+
+
+def luck(row: Row, ours: Spread) -> float:
+    """Returns the sd of one run's figure: of the digits it was measured on, and of seeds."""
+    p = row.published.value
+    return math.sqrt(p * (1 - p) / row.published.examples + (ours["sd"] or 0.0) ** 2)
+
+
+def verdict(row: Row) -> str:
+    """Says in a few words whether the claim was reproduced."""
+    ours = as_published(row)
+    if ours is None:
+        return "not run yet"
+    gap = ours["mean"] - row.published.value
+    if abs(gap) <= 1.96 * luck(row, ours):
+        return "reproduced"
+    return f"not reproduced: ours is {abs(100 * gap):.2f} {'higher' if gap > 0 else 'lower'}"
+
+
+def interval(of: Spread) -> tuple[float, float] | None:
+    """Returns the 95 % confidence interval of a mean of seeds; None of a single one."""
+    from scipy.special import stdtrit
+
+    count = len(of["values"])
+    if count < 2:
+        return None
+    half = float(stdtrit(count - 1, 0.975)) * of["sd"] / math.sqrt(count)
+    return of["mean"] - half, of["mean"] + half
+
+
+def percent(of: Spread | None) -> str:
+    """Writes mean and sd in percent."""
+    if of is None:
+        return "-"
+    return f"{100 * of['mean']:.2f}" + ("" if of["sd"] is None else f" ± {100 * of['sd']:.2f}")
+
+
+def audit(summaries: Sequence[Summary]) -> str:
+    """Writes the audit as Markdown."""
+    lines = [
+        HEAD,
+        "| # | system | claimed | measured on | as published | n | 95 % of the mean | "
+        "test, last epoch | test, chosen epoch (n) | picking adds | verdict |",
+        "|" + "---|" * 11,
+    ]
+    rows = collect(summaries)
+    for row in rows:
+        ours = as_published(row)
+        bounds = interval(ours) if ours else None
+        as_run = _protocol(row.as_run)
+        honest = _protocol(row.honest)
+        picked = honest.get("inflation") or as_run.get("inflation")
+        chosen = honest.get("chosen_epoch")
+        cells = [
+            str(row.number),
+            row.name,
+            f"{100 * row.published.value:.2f}",
+            f"{row.published.measured_on}, {row.published.quoted} epoch",
+            percent(ours),
+            str(len(ours["values"])) if ours else "-",
+            f"{100 * bounds[0]:.2f} to {100 * bounds[1]:.2f}" if bounds else "-",
+            percent(as_run.get("last_epoch")),
+            f"{percent(chosen)} ({len(chosen['values'])})" if chosen else "-",
+            f"{100 * picked['mean']:+.2f}" if picked else "-",
+            verdict(row),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", "## What a reader of the claims has to know", ""]
+    lines += [f"- **{row.name}**: {row.published.note}" for row in rows]
+    lines += ["", "## Where the figures come from", ""]
+    used = [run for row in rows for run in (row.as_run, row.honest) if run]
+    seen = list(dict.fromkeys(run["file"] for run in used))
+    lines += [f"- [{file}](results/{file})" for file in seen]
+    return "\n".join(lines) + "\n"
+
+
+def table(summaries: Sequence[Summary]) -> str:
+    """Writes the README's table of the published systems beside ours."""
+    lines = [
+        "| system | parameters | claimed | measured on | ours, so measured | MNIST test | n |",
+        "|" + "---|" * 7,
+    ]
+    parameters = {entry["name"]: entry["params"] for entry in list_models()}
+    for row in collect(summaries):
+        ours = as_published(row)
+        test = _protocol(row.as_run).get("last_epoch") or (row.as_run or {}).get("test")
+        cells = [
+            row.name,
+            f"{parameters[row.name]:,}",
+            f"{100 * row.published.value:.2f}",
+            row.published.measured_on,
+            percent(ours),
+            percent(test),
+            str(len(ours["values"])) if ours else "-",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _protocol(run: Summary | None) -> Mapping[str, Any]:
+    return (run or {}).get("protocol") or {}
