@@ -100,7 +100,8 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
     with watch.part("evaluate"):
         tested, panels = test(run, state, len(history))
         title = f"{settings['name']} on {digits.title}"
-        draw_curves(workdir / "plots" / "curves.png", title, history, recipe.task)
+        watched = settings["validation"]["digits"]
+        draw_curves(workdir / "plots" / "curves.png", title, history, recipe.task, watched)
         draw_predictions(workdir / "plots" / "predictions.png", f"{title}, test digits", panels)
         save_selected(run, state)
     summary = summarise(settings, recipe, digits, parameters, history, tested, watch.seconds())

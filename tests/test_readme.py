@@ -4,6 +4,10 @@ import json
 import os
 import re
 
+from jaxmnist.audit import audit, read_results, table
+from jaxmnist.models import classifiers
+from jaxmnist.models.table import layer_rows
+from jaxmnist.settings import check_settings
 from jaxmnist.systems import SYSTEMS
 from tests.helpers import ROOT
 
@@ -55,4 +59,25 @@ def test_its_links_lead_somewhere() -> None:
 def test_every_result_is_listed_with_its_command() -> None:
     listed = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
     for path in (ROOT / "results").glob("*.json"):
-        assert f"[{path.name}]({path.name}) | `python launch.py " in listed
+        command = rf"\[{path.name}\]\({path.name}\) \| `python launch.py --config=configs/(\w+).py"
+        assert re.search(command, listed), path.name
+
+
+def test_a_model_of_ones_own_is_one_entry_and_one_config() -> None:
+    entry, config, *_ = re.findall(r"```python\n(.*?)```", README, re.S)
+    space = dict(vars(classifiers)) | {"CLASSIFIERS": {}}
+    exec(entry, space)
+    ((name, architecture),) = space["CLASSIFIERS"].items()
+    counted = sum(row.parameters for row in layer_rows(architecture, 28, 28))
+    assert f"{counted:,} parameters" in entry
+    exec(config, space)
+    for variant in ("", "tiny"):
+        settings = space["get_config"](variant).to_dict()
+        assert settings["model"] == name
+        check_settings(settings | {"model": "model_1"})  # as the entry was not really made
+
+
+def test_the_published_systems_stand_as_the_audit_has_them() -> None:
+    summaries = read_results(ROOT / "results")
+    assert table(summaries) in README
+    assert audit(summaries) == (ROOT / "AUDIT.md").read_text(encoding="utf-8")

@@ -16,8 +16,19 @@ RIGHT, WRONG = "#1a7f37", "#cf222e"
 STYLE: Any = {"font.size": 15, "axes.spines.top": False, "axes.spines.right": False}
 
 
-def draw_curves(path: Path, title: str, history: Sequence[dict[str, Any]], task: Task) -> None:
-    """Draws loss, error and learning rate over the epochs of a run on `task`."""
+def draw_curves(
+    path: Path, title: str, history: Sequence[dict[str, Any]], task: Task, watched: str
+) -> None:
+    """Draws loss, error and learning rate over the epochs of a run.
+
+    Args:
+      path: where to write the PNG.
+      title: stands above the curves.
+      history: the lines of `metrics.jsonl`.
+      task: of the run.
+      watched: whose digits were evaluated after every epoch: `held_out`, `train` or `test`.
+    """
+    evaluated = "validation" if watched == "held_out" else f"{watched} digits, evaluated"
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -32,10 +43,13 @@ def draw_curves(path: Path, title: str, history: Sequence[dict[str, Any]], task:
             (loss, "loss", "loss (nats, summed over heads)"),
             (error, task.metric, f"{task.noun} read wrong (%)"),
         ):
-            for part, colour in (("train", "#8250df"), ("validation", "#0969da")):
+            for part, label, colour in (
+                ("train", "training", "#8250df"),
+                ("validation", evaluated, "#0969da"),
+            ):
                 values = np.array([row[f"{part}_{name}"] for row in history])
                 shown = values if name == "loss" else 100 * (1 - values)
-                axis.plot(epochs, shown, "o-", color=colour, label=part, linewidth=2.5)
+                axis.plot(epochs, shown, "o-", color=colour, label=label, linewidth=2.5)
             axis.set_yscale("log")
             axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
             axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -110,7 +124,7 @@ def pick(
     labels: Int[np.ndarray, "n k"],
     width: int = 5,
 ) -> Panel:
-    """Picks about `width` examples over all lengths, and the first that was read wrong.
+    """Picks about `width` examples over all lengths, and one more that was read wrong.
 
     Of each length the first examples are taken, right or wrong; with more lengths than `width`,
     lengths from short to long.
@@ -123,5 +137,6 @@ def pick(
         place[min(int((shown[:i] == shown[i]).sum()), len(place) - 1)]
         for i, place in enumerate(places)
     ]
-    wrong = np.flatnonzero((predicted != labels).any(-1))[:1].tolist()
+    missed = np.flatnonzero((predicted != labels).any(-1)).tolist()
+    wrong = [place for place in missed if place not in chosen][:1]
     return images[chosen + wrong], predicted[chosen + wrong], labels[chosen + wrong]
