@@ -1,4 +1,4 @@
-"""Schedules against torch.optim.lr_scheduler: the same learning rates."""
+"""Schedules against torch.optim.lr_scheduler: the same learning rates and momenta."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxmnist.optim.schedules import one_cycle_schedule, plateau_schedule
+from configs import v
+from jaxmnist.optim.schedules import (
+    Schedule,
+    make_schedule,
+    one_cycle_schedule,
+    plateau_schedule,
+    step_schedule,
+)
+from jaxmnist.steps import steps_per_epoch as steps_per_epoch_of
 
 torch = pytest.importorskip("torch")
 
@@ -70,27 +78,103 @@ def test_plateau_differs_when_one_rule_does(change: str, value: object) -> None:
     assert not np.allclose(our_plateau(metrics, 0.03, **rules | {change: value}), theirs)
 
 
+def torch_values(scheduler_of, steps: int, **rules) -> dict[str, np.ndarray]:
+    """Steps a scheduler of PyTorch after every step and notes what each step used."""
+    optimizer = torch_optimizer(0.1)
+    scheduler = scheduler_of(optimizer, **rules)
+    found = []
+    for step in range(steps):
+        group = optimizer.param_groups[0]
+        found.append((group["lr"], group["momentum"]))
+        optimizer.step()
+        if step < steps - 1:
+            scheduler.step()
+    rates, momenta = np.array(found).T
+    return {"learning_rate": rates, "momentum": momenta}
+
+
+def our_values(schedule: Schedule, steps: int) -> dict[str, np.ndarray]:
+    return jax.tree.map(np.asarray, jax.vmap(lambda s: schedule.values((), s))(jnp.arange(steps)))
+
+
 @pytest.mark.parametrize("total_steps", [100, 469, 937, 1000])
 @pytest.mark.parametrize("warmup_fraction", [0.1, 0.3])
-def test_one_cycle_gives_pytorchs_learning_rates(total_steps: int, warmup_fraction: float) -> None:
-    optimizer = torch_optimizer(0.1)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, 0.1, total_steps, pct_start=warmup_fraction, cycle_momentum=False
+@pytest.mark.parametrize("momentum", [None, (0.85, 0.95)])
+def test_one_cycle_gives_pytorchs_rates_and_momenta(
+    total_steps: int, warmup_fraction: float, momentum: tuple[float, float] | None
+) -> None:
+    low, high = momentum or (0.0, 0.0)
+    theirs = torch_values(
+        torch.optim.lr_scheduler.OneCycleLR,
+        total_steps,
+        max_lr=0.1,
+        total_steps=total_steps,
+        pct_start=warmup_fraction,
+        cycle_momentum=momentum is not None,
+        base_momentum=low,
+        max_momentum=high,
     )
-    theirs = []
-    for _ in range(total_steps):
-        theirs.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        if len(theirs) < total_steps:
-            scheduler.step()
+
+    def apart(**changes) -> dict[str, float]:
+        rules = {"warmup_fraction": warmup_fraction, "momentum": momentum} | changes
+        schedule = one_cycle_schedule(learning_rate=0.1, **{"total_steps": total_steps} | rules)
+        ours = our_values(schedule, total_steps)
+        return {name: np.abs(ours[name] - theirs[name]).max() for name in ours}
+
+    # float32 cosines: relative to the peaks of 0.1 and 0.95, as the rate's ends are 250,000 times
+    # smaller.
+    assert apart()["learning_rate"] <= 0.1 * 3e-7
+    assert ("momentum" in apart()) == (momentum is not None)
+    assert apart().get("momentum", 0) <= 0.95 * 3e-7
+    assert apart(total_steps=total_steps - 1)["learning_rate"] > 1e-5
+    assert apart(initial_divisor=24.0)["learning_rate"] > 1e-5
+    assert momentum is None or apart(momentum=(0.85, 0.9501))["momentum"] > 1e-5
+
+
+@pytest.mark.parametrize(("every", "factor"), [(15, 0.1), (6, 0.1), (1, 0.5)])
+def test_step_gives_pytorchs_learning_rates(every: int, factor: float) -> None:
+    epochs, steps_per_epoch = 20, 7
+    per_epoch = torch_values(
+        torch.optim.lr_scheduler.StepLR, epochs, step_size=every, gamma=factor
+    )["learning_rate"]
+    theirs = np.repeat(per_epoch, steps_per_epoch)
 
     def ours(**changes) -> np.ndarray:
-        rules = {"warmup_fraction": warmup_fraction, "total_steps": total_steps} | changes
-        schedule = one_cycle_schedule(learning_rate=0.1, **rules)
-        steps = jnp.arange(total_steps)
-        return np.asarray(jax.vmap(lambda s: schedule.values((), s)["learning_rate"])(steps))
+        rules = {"learning_rate": 0.1, "every": every, "factor": factor} | changes
+        schedule = step_schedule(steps_per_epoch=steps_per_epoch, **rules)
+        return our_values(schedule, len(theirs))["learning_rate"]
 
-    # float32 cosines: relative to the peak of 0.1, as the far ends are 250,000 times smaller.
-    np.testing.assert_allclose(ours(), theirs, rtol=0, atol=0.1 * 3e-7)
-    assert np.abs(ours(total_steps=total_steps - 1) - theirs).max() > 1e-5
-    assert np.abs(ours(initial_divisor=24.0) - theirs).max() > 1e-5
+    # A float32 power of at most 20 factors.
+    np.testing.assert_allclose(ours(), theirs, rtol=2e-6)
+    assert not np.allclose(ours(every=every + 1), theirs, rtol=2e-6)
+    assert not np.allclose(ours(factor=factor * 1.0001), theirs, rtol=2e-6)
+
+
+def test_one_cycle_stepped_every_epoch_stays_where_pytorchs_stays() -> None:
+    """V's other schedule as it ran: 15 steps into a cycle of 7,035."""
+    settings = v.get_config("v_3_onecycle_as_run").schedule.to_dict()
+    epochs, steps_per_epoch = 15, steps_per_epoch_of(60_000, 128)
+    assert steps_per_epoch == 469
+    per_epoch = torch_values(
+        torch.optim.lr_scheduler.OneCycleLR,
+        epochs,
+        max_lr=0.75,
+        total_steps=epochs * steps_per_epoch,
+        div_factor=7.5,
+        final_div_factor=7.5,
+        cycle_momentum=False,
+    )["learning_rate"]
+    theirs = np.repeat(per_epoch, steps_per_epoch)
+    assert [f"{rate:.5f}" for rate in per_epoch[[0, -1]]] == ["0.10000", "0.10007"]
+
+    def ours(**changes) -> np.ndarray:
+        rules = settings | {"one_cycle": settings["one_cycle"] | changes}
+        schedule = make_schedule(
+            **rules, epochs=epochs, steps_per_epoch=steps_per_epoch, mode="max"
+        )
+        return our_values(schedule, len(theirs))["learning_rate"]
+
+    # Again relative to the peak: cosine near 1 keeps 6e-8 of it.
+    np.testing.assert_allclose(ours(), theirs, rtol=0, atol=0.75 * 3e-7)
+    assert np.abs(ours(warmup_fraction=0.29) - theirs).max() > 1e-6
+    assert np.abs(ours(stepped_every="batch") - theirs).max() > 0.6
