@@ -97,14 +97,14 @@ def _add_network(parser: Parser) -> None:
 
 
 def _models(chosen: argparse.Namespace) -> None:
-    from jaxmnist.listing import list_models, words
+    from jaxmnist.systems.listing import list_models, words
 
     listed = list_models()
     print(json.dumps(listed, indent=2) if chosen.json else words(listed))
 
 
 def _audit(chosen: argparse.Namespace) -> None:
-    from jaxmnist.audit import audit, read_results, table
+    from jaxmnist.systems.audit import audit, read_results, table
 
     summaries = read_results(chosen.results)
     text = table(summaries) if chosen.table else audit(summaries)
@@ -116,8 +116,8 @@ def _audit(chosen: argparse.Namespace) -> None:
 
 def _export(chosen: argparse.Namespace) -> None:
     from jaxmnist.models.torch_layout import to_state_dict
-    from jaxmnist.torch_files import write_pth, write_safetensors
-    from jaxmnist.weights import FILE_NAME, load_weights
+    from jaxmnist.storage.torch_files import write_pth, write_safetensors
+    from jaxmnist.storage.weights import FILE_NAME, load_weights
 
     loaded = load_weights(chosen.run / FILE_NAME if chosen.run else chosen.weights)
     state = to_state_dict(loaded.network.architecture, loaded.weights._asdict())
@@ -132,7 +132,7 @@ def _export(chosen: argparse.Namespace) -> None:
 def _evaluate(chosen: argparse.Namespace) -> None:
     from jaxmnist.caches import keep_compiled_programs
     from jaxmnist.measure import measure_npz, measure_suites
-    from jaxmnist.weights import FILE_NAME, load_weights
+    from jaxmnist.storage.weights import FILE_NAME, load_weights
 
     if chosen.data and chosen.suite:
         raise UserError("--suite and --data exclude each other: a suite has digits of its own.")

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
+from jaxmnist.alphabet import DIGITS
 from jaxmnist.data.npz import read_npz
 from jaxmnist.data.sources import VARIABLE, Source
 from jaxmnist.errors import UserError
@@ -17,10 +18,9 @@ from jaxmnist.evaluate import (
     suite_generator,
     to_device,
 )
-from jaxmnist.models.classifiers import DIGITS
 from jaxmnist.programs import Block, make_predict
+from jaxmnist.storage.weights import Loaded
 from jaxmnist.tasks import Scores
-from jaxmnist.weights import Loaded
 
 Measured = tuple[Scores, Int[np.ndarray, "n heads"]]  # the scores, and what was predicted
 

@@ -6,9 +6,10 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxmnist.alphabet import BLANK, SIDE
 from jaxmnist.generate.digit import digit_example
-from jaxmnist.generate.example import SIDE, Generate
-from jaxmnist.generate.sequence import BLANK, sequence_example
+from jaxmnist.generate.example import Generate
+from jaxmnist.generate.sequence import sequence_example
 from jaxmnist.generate.suites import DIGIT_SUITES, SUITES, Suite
 from jaxmnist.models.network import Architecture
 

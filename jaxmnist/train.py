@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmnist import checkpoint
 from jaxmnist.caches import keep_compiled_programs
 from jaxmnist.data.sources import VARIABLE, Digits, in_cache, load_digits
 from jaxmnist.errors import UserError
@@ -36,7 +35,8 @@ from jaxmnist.run.stopwatch import Stopwatch
 from jaxmnist.settings import check_settings
 from jaxmnist.state import Metrics, TrainState
 from jaxmnist.steps import has_stopped
-from jaxmnist.weights import FILE_NAME, save_weights
+from jaxmnist.storage import checkpoint
+from jaxmnist.storage.weights import FILE_NAME, save_weights
 
 PICTURED_BLOCKS = 10  # blocks of test examples among which the picture finds its own
 

@@ -10,7 +10,7 @@ import pytest
 
 from configs import ds_cnn, iterations, models, seq, v
 from jaxmnist import cli
-from jaxmnist.systems import SYSTEMS
+from jaxmnist.systems.published import SYSTEMS
 
 CONFIGS = {"ds_cnn": ds_cnn, "iterations": iterations, "models": models, "seq": seq, "v": v}
 

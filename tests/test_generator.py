@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxmnist.generate.example import SIDE, Bank, Draws
-from jaxmnist.generate.sequence import BLANK, sequence_example
+from jaxmnist.alphabet import BLANK, SIDE
+from jaxmnist.generate.example import Bank, Draws
+from jaxmnist.generate.sequence import sequence_example
 from jaxmnist.generate.suites import SUITES
 from jaxmnist.generate.transforms import MEAN, SD, augmentation, compose
 

@@ -12,7 +12,7 @@ from configs import common, ds_cnn, iterations, models, seq, v
 from jaxmnist import cli
 from jaxmnist.generate.suites import SUITES
 from jaxmnist.settings import RULES, SEQUENCE_RULES, check_settings, flatten
-from jaxmnist.systems import SYSTEMS
+from jaxmnist.systems.published import SYSTEMS
 from tests.helpers import run_python
 
 TinyRun = tuple[Path, str]

@@ -4,11 +4,11 @@ import json
 import os
 import re
 
-from jaxmnist.audit import audit, read_results, table
 from jaxmnist.models import classifiers
 from jaxmnist.models.table import layer_rows
 from jaxmnist.settings import check_settings
-from jaxmnist.systems import SYSTEMS
+from jaxmnist.systems.audit import audit, read_results, table
+from jaxmnist.systems.published import SYSTEMS
 from tests.helpers import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

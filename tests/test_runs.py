@@ -11,7 +11,6 @@ import pytest
 
 from configs import seq
 from jaxmnist import train as train_module
-from jaxmnist.checkpoint import open_checkpoints, restore_latest
 from jaxmnist.data.sources import VARIABLE
 from jaxmnist.errors import UserError
 from jaxmnist.evaluate import score_seeds
@@ -20,6 +19,7 @@ from jaxmnist.recipe import make_recipe
 from jaxmnist.run.folder import RunFolder
 from jaxmnist.run.progress import Progress
 from jaxmnist.state import TrainState
+from jaxmnist.storage.checkpoint import open_checkpoints, restore_latest
 from jaxmnist.train import train_and_evaluate
 
 

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmnist import torch_files
 from jaxmnist.errors import UserError
 from jaxmnist.models.backend import BACKENDS
 from jaxmnist.models.layers import BatchNorm
 from jaxmnist.models.torch_layout import from_state_dict, to_state_dict
-from jaxmnist.torch_files import read_pth, read_safetensors, write_pth, write_safetensors
+from jaxmnist.storage import torch_files
+from jaxmnist.storage.torch_files import read_pth, read_safetensors, write_pth, write_safetensors
 
 torch = pytest.importorskip("torch")
 import safetensors.torch  # noqa: E402 - it needs torch

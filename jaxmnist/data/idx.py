@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from jaxmnist.alphabet import DIGITS, SIDE
 from jaxmnist.errors import UserError
 
 IMAGES_MAGIC, LABELS_MAGIC = 0x0803, 0x0801  # unsigned bytes, in three dimensions or in one
-SIDE, CLASSES = 28, 10
 LIMIT = 1 << 30  # bytes a file may unpack to; MNIST's largest has 47 million
 
 
@@ -36,7 +36,7 @@ def read_labels(path: Path) -> tuple[UInt8[np.ndarray, " n"], str]:
       UserError: if the file is missing, damaged, or holds a label over 9.
     """
     array, digest = _read(path, LABELS_MAGIC)
-    if array.size and array.max() >= CLASSES:
+    if array.size and array.max() >= DIGITS:
         raise UserError(f"{path} holds the label {array.max()}; labels must be digits 0 to 9.")
     return array, digest
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from jaxmnist.alphabet import BLANK, SIDE
 from jaxmnist.errors import UserError
 
-SIDE, BLANK = 28, 10
 LIMIT = 1 << 30  # bytes a member may unpack to
 
 

@@ -5,8 +5,6 @@ from typing import NamedTuple
 
 from jaxtyping import Array, Float, Int, Key, UInt8
 
-SIDE = 28  # pixels, a digit's height and width
-
 
 class Bank(NamedTuple):
     """Digits on the device."""

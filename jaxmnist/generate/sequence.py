@@ -7,10 +7,9 @@ augments, and the bank of digits. Batches are its `vmap`.
 import jax
 import jax.numpy as jnp
 
-from jaxmnist.generate.example import SIDE, Bank, Draws, Example
+from jaxmnist.alphabet import BLANK, SIDE
+from jaxmnist.generate.example import Bank, Draws, Example
 from jaxmnist.generate.transforms import Transform, normalise
-
-BLANK = 10  # the eleventh class: nothing here
 
 
 def sequence_example(

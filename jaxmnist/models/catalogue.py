@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from jaxmnist.alphabet import DIGITS
 from jaxmnist.errors import UserError
 from jaxmnist.models.backend import choose_backend
 from jaxmnist.models.classifiers import CLASSIFIERS
@@ -18,7 +19,7 @@ from jaxmnist.models.layers import (
 )
 from jaxmnist.models.network import Architecture, Network
 
-SEQUENCE_CLASSES = 11  # ten digits and the blank
+SEQUENCE_CLASSES = DIGITS + 1  # and the blank
 
 
 def sequence_published(max_length: int) -> Architecture:

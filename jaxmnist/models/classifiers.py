@@ -5,6 +5,7 @@ is a convolution followed by whatever its family puts after it. Layers that the 
 creates and never calls are left out, as they are in the published counts.
 """
 
+from jaxmnist.alphabet import DIGITS
 from jaxmnist.models.layers import (
     AvgPool,
     BatchNorm,
@@ -17,8 +18,6 @@ from jaxmnist.models.layers import (
     Relu,
 )
 from jaxmnist.models.network import Architecture
-
-DIGITS = 10
 
 
 def classifier(*layers: Layer) -> Architecture:

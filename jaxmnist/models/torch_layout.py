@@ -16,13 +16,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxmnist.alphabet import SIDE
 from jaxmnist.errors import UserError
 from jaxmnist.models.backend import ChannelsLast
 from jaxmnist.models.layers import BatchNorm, Conv, Dense
 from jaxmnist.models.network import Architecture, Network
 from jaxmnist.models.table import init_variables
-
-SIDE = 28  # one digit; a sequence recogniser sees as many side by side as it has heads
 
 StateDict = dict[str, np.ndarray]
 

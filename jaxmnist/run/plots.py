@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxmnist.generate.sequence import BLANK
+from jaxmnist.alphabet import BLANK
 from jaxmnist.generate.transforms import MEAN, SD
 from jaxmnist.tasks import Task
 

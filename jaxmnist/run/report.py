@@ -11,7 +11,7 @@ from jaxmnist.recipe import Recipe
 from jaxmnist.run.environment import device, git_commit, versions
 from jaxmnist.run.progress import duration
 from jaxmnist.state import TrainState
-from jaxmnist.systems import Published, published_figure
+from jaxmnist.systems.published import Published, published_figure
 from jaxmnist.tasks import Scores, Task
 
 

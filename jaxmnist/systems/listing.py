@@ -4,7 +4,7 @@ from typing import Any
 
 from jaxmnist.models.catalogue import MODELS, find_architecture
 from jaxmnist.models.table import layer_rows
-from jaxmnist.systems import SYSTEMS
+from jaxmnist.systems.published import SYSTEMS
 from jaxmnist.tasks import task_of
 
 PUBLISHED = ("value", "metric", "measured_on")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxmnist.errors import UserError
-from jaxmnist.listing import list_models
-from jaxmnist.systems import SYSTEMS, Published
+from jaxmnist.systems.listing import list_models
+from jaxmnist.systems.published import SYSTEMS, Published
 
 Summary = Mapping[str, Any]
 Spread = Mapping[str, Any]  # mean, sd, values

@@ -1,0 +1,5 @@
+"""What can be read: the size of a digit's image, and the classes of a head."""
+
+SIDE = 28  # pixels, height and width
+DIGITS = 10  # classes 0-9
+BLANK = 10  # the eleventh class of sequence recognisers: nothing here
