@@ -4,10 +4,12 @@ A key is a pure function of (root key of the run, stream, counter): a resumed ru
 unbroken one would have drawn, and a new stream moves none of the others.
 """
 
+import math
 from enum import IntEnum
 
 import jax
-from jaxtyping import Array, Int, Key
+import jax.numpy as jnp
+from jaxtyping import Array, Int, Key, UInt32
 
 
 class Stream(IntEnum):
@@ -34,3 +36,21 @@ def stream_keys(
 ) -> Key[Array, " n"]:
     """Returns one key for every counter."""
     return jax.vmap(lambda counter: stream_key(root, stream, counter))(counters)
+
+
+def hashed_bits(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt32[Array, "..."]:
+    """Returns 32 random bits an element, as a hash of the element's index and a key.
+
+    For dropout masks, which need millions of bits a step and little of them: on a CPU JAX's own
+    generator takes a third of the whole step there, this one a thirtieth.
+    """
+    first, second = jax.random.key_data(key).astype(jnp.uint32)
+    index = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
+    return _mix(_mix(index + first) ^ second)
+
+
+def _mix(x: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
+    """lowbias32, the least biased hash of its form (C. Wellons, hash-prospector, 2018)."""
+    x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
+    x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
+    return x ^ (x >> 16)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxmnist.models.backend import Backend
+from jaxmnist.rng import hashed_bits
 
 
 def uniform_fan_in(fan_in: int) -> Callable[..., Array]:
@@ -115,8 +116,9 @@ class Dropout(Layer):
     def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
         if not train or not self.rate:
             return x
-        kept = jax.random.bernoulli(self.make_rng("dropout"), 1 - self.rate, x.shape)
-        return jnp.where(kept, x / (1 - self.rate), 0)
+        bits = hashed_bits(self.make_rng("dropout"), x.shape)
+        kept = bits >= jnp.uint32(self.rate * 2**32)
+        return jnp.where(kept, x * (1 / (1 - self.rate)), 0)
 
 
 class MaxPool(Layer):

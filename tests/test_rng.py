@@ -1,0 +1,67 @@
+"""The cheap random bits of dropout: uniform, and independent over elements, keys and steps."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmnist.models.backend import BACKENDS
+from jaxmnist.models.layers import Dropout
+from jaxmnist.rng import Stream, hashed_bits, stream_key
+
+SHAPE = (64, 64, 64)
+KEYS = [
+    stream_key(jax.random.key(seed), Stream.DROPOUT, step) for seed in (0, 1) for step in (0, 1)
+]
+
+
+def bits(key: jax.Array) -> np.ndarray:
+    return np.asarray(hashed_bits(key, SHAPE))
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_bit_is_a_fair_coin_and_every_byte_is_uniform(key: jax.Array) -> None:
+    found = bits(key).ravel()
+    for shift in range(32):
+        share = ((found >> shift) & 1).mean()
+        assert abs(share - 0.5) < 5 * 0.5 / np.sqrt(found.size)
+    for shift in (0, 8, 16, 24):
+        counts = np.bincount((found >> shift) & 255, minlength=256)
+        expected = found.size / 256
+        chi_square = ((counts - expected) ** 2 / expected).sum()
+        assert abs(chi_square - 255) < 5 * np.sqrt(2 * 255)
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Of two masks that keep nine tenths, in standard errors of independent ones."""
+    masks = [(x >= 0.1 * 2**32).astype(float).ravel() for x in (a, b)]
+    return float(np.corrcoef(*masks)[0, 1] * np.sqrt(masks[0].size))
+
+
+def test_masks_of_neighbours_steps_and_seeds_are_independent() -> None:
+    found = [bits(key) for key in KEYS]
+    pairs = [(found[i], found[j]) for i in range(4) for j in range(i)]
+    for axis in range(3):
+        for lag in (1, 2, 16):
+            pairs.append((found[0], np.roll(found[0], lag, axis)))
+    # Keys that are one apart, as they might be derived one day.
+    near = [
+        jax.random.wrap_key_data(jnp.array(data, jnp.uint32)) for data in ([0, 0], [1, 0], [0, 1])
+    ]
+    pairs += [(bits(near[0]), bits(near[1])), (bits(near[0]), bits(near[2]))]
+    assert max(abs(correlation(a, b)) for a, b in pairs) < 5
+    # The negative twin: a tenth of one mask taken over from the other.
+    mixed = np.where(np.arange(found[0].size).reshape(SHAPE) % 10 == 0, found[0], found[1])
+    assert correlation(found[0], mixed) > 5
+
+
+def test_dropout_keeps_its_share_and_the_mean() -> None:
+    x = jnp.ones(SHAPE)
+    for rate in (0.01, 0.1, 0.5):
+        out = Dropout(rate).apply(
+            {}, x, backend=BACKENDS["batch_minor"], train=True, rngs={"dropout": KEYS[0]}
+        )
+        dropped = float((out == 0).mean())
+        assert abs(dropped - rate) < 5 * np.sqrt(rate * (1 - rate) / x.size)
+        assert float(out.max()) == pytest.approx(1 / (1 - rate))
+        assert (Dropout(rate).apply({}, x, backend=BACKENDS["batch_minor"], train=False) == x).all()
