@@ -70,7 +70,9 @@ SYSTEMS: dict[str, System] = {
     "model_3": _classifier(
         "models", "model_3", 0.9946, TEST, "last",
         "Described as one cycle with turns of 7 degrees; the code kept the first rate and turned "
-        "by 15. That its log was made by this code is not proven.",
+        "by 15. That its log was made by this code is not proven: the log has a training accuracy "
+        "of 91.63 % after the first epoch and 98.34 % after the last, where we get less at first "
+        "and more at last.",
     ),
     "v_1": _classifier("v", "v_1", 0.994, TEST, "best", _NO_LOG),
     "v_2": _classifier("v", "v_2", 0.994, TEST, "best", _NO_LOG),
