@@ -54,7 +54,7 @@ def through(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workdir
 
 
-@pytest.mark.parametrize("when", [1, 3])
+@pytest.mark.parametrize("when", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_stopped_and_resumed_is_the_same_as_straight_through(
     through: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: int
 ) -> None:
@@ -111,6 +111,7 @@ def test_a_finished_run_is_reported_and_not_repeated(
     }
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(
     through: Path, tmp_path: Path
 ) -> None:

@@ -33,8 +33,16 @@ PARAMETERS = {
 # Without dropout iterations 6 and 7 are iteration 5: comparisons in training leave them out.
 TRAINED = sorted(ARCHITECTURES.keys() - {"iteration_6", "iteration_7"})
 QUICK = ("iteration_5", "model_2")  # the others make the slow part
-EACH_NETWORK = [
-    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in TRAINED
+ONE_A_FAMILY = ("ds_cnn", "iteration_5", "model_2", "sequence_published", "v_1")
+TRAININGS = [
+    *((name, "batch_minor") for name in QUICK),
+    *(
+        pytest.param(name, backend, marks=pytest.mark.slow)
+        for name in TRAINED
+        for backend in BACKENDS
+        if (backend == "batch_minor" and name not in QUICK)
+        or (backend == "channels_last" and name in ONE_A_FAMILY)
+    ),
 ]
 
 
@@ -145,10 +153,7 @@ def scales(architecture: Architecture, gradients: dict[str, np.ndarray]) -> dict
     return found
 
 
-@pytest.mark.parametrize("name", EACH_NETWORK)
-@pytest.mark.parametrize(
-    "backend", ["batch_minor", pytest.param("channels_last", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("name", "backend"), TRAININGS)
 def test_logits_and_gradients_in_training_are_the_twins(
     name: str, backend: str, source: Source
 ) -> None:
@@ -204,15 +209,14 @@ def test_logits_and_gradients_in_training_are_the_twins(
     assert apart(logits, exact_logits) <= 1e-11
     assert max(errors(gradients).values()) <= 1e-10
 
-    # float32: PyTorch's gradient through batch normalisation is itself off by up to 1e-4 of a
-    # leaf's largest entry, so that both are held against double precision. Ours keep to 1e-5, and
-    # where a leaf is worse conditioned than that, they are no worse than PyTorch's.
+    # float32: PyTorch's own gradient through batch normalisation is off by up to 1e-4 of a leaf's
+    # largest entry, so that ours is held against double precision: within 1e-5.
     logits, gradients = ours("float32")
     found, torchs = errors(gradients), errors(theirs["float32"][1])
     print(f"{name} {backend} float32: logits {apart(logits, theirs['float32'][0]):.1e}, ", end="")
     print(f"gradients {max(found.values()):.1e}, PyTorch's {max(torchs.values()):.1e}")
     assert apart(logits, theirs["float32"][0]) <= 2e-6
-    assert all(found[key] <= max(1e-5, torchs[key]) for key in exact)
+    assert max(found.values()) <= 1e-5
 
     # The negative twin: one weight of the first convolution.
     logits, gradients = ours("float64", change=1e-6)
@@ -220,7 +224,7 @@ def test_logits_and_gradients_in_training_are_the_twins(
     assert max(errors(gradients).values()) > 1e-10
     logits, gradients = ours("float32", change=0.05)
     assert apart(logits, theirs["float32"][0]) > 2e-6
-    assert any(error > max(1e-5, torchs[key]) for key, error in errors(gradients).items())
+    assert max(errors(gradients).values()) > 1e-5
 
 
 @pytest.mark.parametrize("name", ["ds_cnn", "iteration_5", "model_2", "v_3"])

@@ -97,8 +97,9 @@ class BatchNorm(Layer):
                 var.value += self.momentum * (unbiased - var.value)
                 count.value += 1
         factor = scale * jax.lax.rsqrt(spread + self.epsilon)
-        offset = bias - centre * factor
-        return x * backend.per_feature(factor, x.ndim) + backend.per_feature(offset, x.ndim)
+        # The mean goes first: x * factor + (bias - mean * factor) loses digits to cancellation.
+        x = (x - backend.per_feature(centre, x.ndim)) * backend.per_feature(factor, x.ndim)
+        return x + backend.per_feature(bias, x.ndim)
 
 
 class Relu(Layer):
