@@ -128,6 +128,7 @@ def as_run(config: ConfigDict) -> ConfigDict:
 
 def tiny(config: ConfigDict) -> ConfigDict:
     """Shrinks a recipe to seconds: the same path from end to end, for tests and first contact."""
+    config.name += "-tiny"
     config.system = ""
     config.epochs = 4
     config.batch_size = 32

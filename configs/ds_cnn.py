@@ -37,9 +37,7 @@ def as_run() -> ConfigDict:
 
 def tiny() -> ConfigDict:
     """Returns the default, shrunk to seconds and trained on the stand-in (not on MNIST)."""
-    config = common.tiny(ds_cnn())
-    config.name = "ds_cnn-tiny"
-    return config
+    return common.tiny(ds_cnn())
 
 
 VARIANTS = {"": ds_cnn, "as_run": as_run, "tiny": tiny}

@@ -42,7 +42,6 @@ def iteration_as_run(number: int) -> ConfigDict:
 def tiny() -> ConfigDict:
     """Returns iteration 7, shrunk to seconds and trained on the stand-in (not on MNIST)."""
     config = common.tiny(iteration(7))
-    config.name = "iterations-tiny"
     config.schedule.step.every = 3
     return config
 

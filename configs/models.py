@@ -48,9 +48,7 @@ def model_3_as_run() -> ConfigDict:
 
 def tiny() -> ConfigDict:
     """Returns Model 3, shrunk to seconds and trained on the stand-in (not on MNIST)."""
-    config = common.tiny(model_3())
-    config.name = "models-tiny"
-    return config
+    return common.tiny(model_3())
 
 
 def _common(model: str) -> ConfigDict:

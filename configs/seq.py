@@ -51,9 +51,7 @@ def generalist() -> ConfigDict:
 
 def tiny() -> ConfigDict:
     """Returns the default, shrunk to seconds and trained on the stand-in (not on MNIST)."""
-    config = common.tiny(compact())
-    config.name = "seq-tiny"
-    return config
+    return common.tiny(compact())
 
 
 def _published(name: str) -> ConfigDict:

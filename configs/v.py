@@ -53,7 +53,6 @@ def onecycle_as_run(model: str) -> ConfigDict:
 def tiny() -> ConfigDict:
     """Returns V3, shrunk to seconds and trained on the stand-in (not on MNIST)."""
     config = common.tiny(step("v_3"))
-    config.name = "v-tiny"
     config.schedule.step.every = 3
     return config
 
