@@ -22,7 +22,10 @@ from jaxtyping import Array, Float
 
 
 class Backend(Protocol):
-    """The operations on feature maps; `x` is an array in the backend's own layout."""
+    """The operations on feature maps; `x` is an array in the backend's own layout.
+
+    Pools are the same in both: height and width are axes 1 and 2 in either layout.
+    """
 
     name: str
     feature_axis: int  # where the channels, or the features of a dense layer, are
@@ -34,11 +37,18 @@ class Backend(Protocol):
     def conv(self, x: Array, kernel: Float[Array, "kh kw cin cout"], padding: int) -> Array:
         """Cross-correlates with stride 1 and `padding` zeros on every side."""
 
+    def windows(self, x: Array, window: int) -> Array:
+        """Gives every non-overlapping window two axes, 2 and 4; a remainder is dropped."""
+
     def max_pool(self, x: Array, window: int) -> Array:
         """Takes the maximum over non-overlapping windows; a remainder is dropped, as in PyTorch."""
+        return self.windows(x, window).max(axis=(2, 4))
 
     def avg_pool(self, x: Array, window: int | None) -> Array:
         """Takes the mean over non-overlapping windows; None means the whole map."""
+        if window is None:
+            return x.mean(axis=(1, 2), keepdims=True)
+        return self.windows(x, window).mean(axis=(2, 4))
 
     def flatten(self, x: Array) -> Array:
         """Makes one feature vector of a map, in channel-height-width order."""
@@ -56,7 +66,7 @@ class Backend(Protocol):
         """Shapes a vector with one value a feature so that it broadcasts over `ndim` axes."""
 
 
-class BatchMinor:
+class BatchMinor(Backend):
     """Layout (channels, height, width, batch); im2col and one matrix product."""
 
     name = "batch_minor"
@@ -78,15 +88,7 @@ class BatchMinor:
         out = kernel.reshape(kh * kw * channels, features).T @ patches
         return out.reshape(features, height, width, batch)
 
-    def max_pool(self, x: Array, window: int) -> Array:
-        return self._windows(x, window).max(axis=(2, 4))
-
-    def avg_pool(self, x: Array, window: int | None) -> Array:
-        if window is None:
-            return x.mean(axis=(1, 2), keepdims=True)
-        return self._windows(x, window).mean(axis=(2, 4))
-
-    def _windows(self, x: Array, window: int) -> Array:
+    def windows(self, x: Array, window: int) -> Array:
         channels, height, width, batch = x.shape
         height, width = height // window, width // window
         x = x[:, : height * window, : width * window]
@@ -110,7 +112,7 @@ class BatchMinor:
         return vector.reshape(-1, *[1] * (ndim - 1))
 
 
-class ChannelsLast:
+class ChannelsLast(Backend):
     """Layout (batch, height, width, channels); the platform's own convolution."""
 
     name = "channels_last"
@@ -129,15 +131,7 @@ class ChannelsLast:
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
 
-    def max_pool(self, x: Array, window: int) -> Array:
-        return self._windows(x, window).max(axis=(2, 4))
-
-    def avg_pool(self, x: Array, window: int | None) -> Array:
-        if window is None:
-            return x.mean(axis=(1, 2), keepdims=True)
-        return self._windows(x, window).mean(axis=(2, 4))
-
-    def _windows(self, x: Array, window: int) -> Array:
+    def windows(self, x: Array, window: int) -> Array:
         batch, height, width, channels = x.shape
         height, width = height // window, width // window
         x = x[:, : height * window, : width * window]
