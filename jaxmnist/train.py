@@ -27,6 +27,7 @@ from jaxmnist.programs import Programs, compile_programs, initial_state, make_ge
 from jaxmnist.recipe import Recipe, make_recipe
 from jaxmnist.rng import Stream
 from jaxmnist.run.board import open_board
+from jaxmnist.run.environment import git_commit
 from jaxmnist.run.folder import RunFolder
 from jaxmnist.run.plots import Panel, draw_curves, draw_predictions, pick
 from jaxmnist.run.progress import Pacer, Progress, rates
@@ -68,6 +69,7 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
       UserError: if settings, data or folder cannot be used.
     """
     watch = Stopwatch()
+    commit = git_commit()  # now, as the source tree may move on while the run goes on
     keep_compiled_programs()
     check_settings(settings)
     folder = RunFolder(workdir, settings)
@@ -104,7 +106,8 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
         draw_curves(workdir / "plots" / "curves.png", title, history, recipe.task, watched)
         draw_predictions(workdir / "plots" / "predictions.png", f"{title}, test digits", panels)
         save_selected(run, state)
-    summary = summarise(settings, recipe, digits, parameters, history, tested, watch.seconds())
+    seconds = watch.seconds()
+    summary = summarise(settings, recipe, digits, parameters, history, tested, seconds, commit)
     print(describe(summary), flush=True)
     return folder.write("summary.json", json.dumps(summary, indent=2) + "\n")
 

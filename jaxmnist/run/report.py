@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from jaxmnist.data.sources import Digits
 from jaxmnist.recipe import Recipe
-from jaxmnist.run.environment import device, git_commit, versions
+from jaxmnist.run.environment import device, versions
 from jaxmnist.run.progress import duration
 from jaxmnist.state import TrainState
 from jaxmnist.systems.published import Published, published_figure
@@ -82,6 +82,7 @@ def summarise(
     history: Sequence[dict[str, Any]],
     tested: Tested,
     seconds: dict[str, float],
+    commit: str | None,
 ) -> dict[str, Any]:
     """Makes the content of `summary.json`; accuracies are fractions, durations seconds.
 
@@ -93,6 +94,7 @@ def summarise(
       history: the lines of `metrics.jsonl`.
       tested: what was measured on test digits.
       seconds: what each part of the run took.
+      commit: of the source tree that ran.
     """
     task, count = recipe.task, settings["num_seeds"]
     selection = (
@@ -135,7 +137,7 @@ def summarise(
         "examples_per_second": examples / max(seconds["train"], 1e-9),
         "device": device(),
         "versions": versions(),
-        "git_commit": git_commit(),
+        "git_commit": commit,
     }
 
 
