@@ -37,6 +37,17 @@ Both hold the state_dict of the same layers in a plain PyTorch nn.Sequential: lo
 torch.load(FILE, weights_only=True), then model.load_state_dict(...).
 """
 
+BENCH = """\
+examples:
+  jaxmnist bench                                          v_1 beside PyTorch: under a minute
+  jaxmnist bench --systems classifiers --batch 64,128 --out bench.json --chart bench.png
+  jaxmnist bench --systems model_3 --against published --augment --rounds 3
+
+All train in this process with the same threads, and take turns. eager, channels_last and compile
+are PyTorch with its digits in memory, published is its DataLoader with PIL transforms image by
+image, and on a GPU there is cuda_graphs, too. ours/theirs above 1 means that we are faster.
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb and returns the exit code: 0, or 2 if something has to be mended."""
@@ -77,6 +88,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     audit.add_argument("results", type=Path, help="folder of summary.json files, any names")
     audit.add_argument("--out", type=Path, metavar="FILE.md", help="write there, not to the screen")
     audit.add_argument("--table", action="store_true", help="only the short table of the README")
+
+    bench = verb("bench", _bench, "measure how fast training is beside PyTorch", BENCH)
+    bench.add_argument(
+        "--systems", default="v_1", metavar="LIST", help="names, classifiers or all; default v_1"
+    )
+    bench.add_argument("--batch", default="64", metavar="LIST", help="batch sizes; default 64")
+    bench.add_argument(
+        "--against",
+        metavar="LIST",
+        help="of eager, channels_last, compile, published, cuda_graphs; default eager, "
+        "channels_last, and on a GPU cuda_graphs",
+    )
+    bench.add_argument("--rounds", type=int, default=5, help="turns of each; default 5")
+    bench.add_argument("--seconds", type=float, default=2.0, help="of a turn, about; default 2")
+    bench.add_argument("--augment", action="store_true", help="augment as the recipe says")
+    bench.add_argument("--seeds", type=int, default=1, help="models trained; default 1")
+    bench.add_argument("--threads", type=int, help="default: a thread for each core")
+    bench.add_argument(
+        "--source", default="auto", help="of digits, as in config.data.source; default auto"
+    )
+    bench.add_argument("--json", action="store_true", help="print JSON")
+    bench.add_argument("--out", type=Path, metavar="FILE.json", help="write the JSON there, too")
+    bench.add_argument("--chart", type=Path, metavar="FILE.png", help="draw bars")
 
     chosen = parser.parse_args(arguments)
     try:
@@ -127,6 +161,46 @@ def _export(chosen: argparse.Namespace) -> None:
     except OSError as error:
         raise UserError(f"{chosen.out} cannot be written ({error.strerror}).") from None
     print(chosen.out)
+
+
+def _bench(chosen: argparse.Namespace) -> None:
+    from jaxmnist.bench.machine import prepare_process
+    from jaxmnist.bench.options import (
+        Options,
+        check_numbers,
+        find_batch_sizes,
+        find_rivals,
+        find_systems,
+    )
+
+    options = Options(
+        systems=find_systems(chosen.systems),
+        batch_sizes=find_batch_sizes(chosen.batch),
+        against=() if chosen.against is None else find_rivals(chosen.against),
+        rounds=chosen.rounds,
+        seconds=chosen.seconds,
+        augment=chosen.augment,
+        seeds=chosen.seeds,
+        threads=chosen.threads,
+        source=chosen.source,
+    )
+    check_numbers(options)
+    for path in filter(None, (chosen.out, chosen.chart)):
+        if not path.absolute().parent.is_dir():
+            raise UserError(f"{path} cannot be written: its folder is not there, make it first.")
+    prepare_process(options.threads)
+
+    from jaxmnist.bench.chart import draw_chart
+    from jaxmnist.bench.compare import compare
+    from jaxmnist.bench.report import table
+
+    report = compare(options)
+    text = json.dumps(report, indent=2)
+    print(text if chosen.json else table(report), flush=True)  # first: it took minutes
+    if chosen.out:
+        _write(chosen.out, lambda file: file.write(f"{text}\n".encode()))
+    if chosen.chart:
+        _write(chosen.chart, lambda file: draw_chart(file, report))
 
 
 def _evaluate(chosen: argparse.Namespace) -> None:

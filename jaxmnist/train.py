@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxmnist.caches import keep_compiled_programs
 from jaxmnist.data.sources import VARIABLE, Digits, in_cache, load_digits
+from jaxmnist.devices import for_all_seeds, split_cpu
 from jaxmnist.errors import UserError
 from jaxmnist.evaluate import (
     generated_blocks,
@@ -72,6 +73,7 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
     commit = git_commit()  # now, as the source tree may move on while the run goes on
     keep_compiled_programs()
     check_settings(settings)
+    split_cpu(settings["num_seeds"])
     folder = RunFolder(workdir, settings)
     if finished := folder.summary():
         _refuse_stand_in(workdir, settings, finished)
@@ -81,7 +83,7 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
     digits = load_digits(**settings["data"])
     recipe = make_recipe(settings, len(digits.train))
     folder.create()
-    bank = to_device(digits.train)
+    bank = for_all_seeds(to_device(digits.train), settings["num_seeds"])
     state = initial_state(recipe, settings["seed"], settings["num_seeds"])
     parameters = count_parameters(state.params) // settings["num_seeds"]
     folder.write("model.txt", layer_table(recipe.network, *recipe.task.image_size))
@@ -236,7 +238,8 @@ def test(run: Run, state: TrainState, epochs: int) -> tuple[Tested, dict[str, Pa
     if state.every_epoch is not None:
         # Every epoch of every seed is one network more on the axis of seeds.
         rows = jax.tree.map(
-            lambda leaf: leaf[:, :epochs].reshape(-1, *leaf.shape[2:]), state.every_epoch
+            lambda leaf: np.asarray(leaf[:, :epochs]).reshape(-1, *leaf.shape[2:]),
+            state.every_epoch,
         )
         generate = suite_generator(task, "clean", evaluation["seed"])
         scores = score_seeds(task, predict, rows, generated_blocks(generate, count, bank))

@@ -12,14 +12,19 @@ from jaxmnist.data.sources import VARIABLE, Source, load_source
 from jaxmnist.generate.example import Bank
 from tests.helpers import ROOT, run_python
 
-# One session compiles each program once; the next one finds it here.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "xla"))
+# One session compiles each program once; the next one finds it here. Parallel workers have a cache
+# each, since JAX may read a file that another process is still writing.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "xla" / WORKER))
+if WORKER:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's; every core has a worker already
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 # The same examples every time, however slow the machine.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_num_cpu_devices", 2)  # so that populations are spread, as in a run
 
 
 @pytest.fixture(scope="session")

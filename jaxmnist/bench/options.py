@@ -1,0 +1,98 @@
+"""What a comparison is asked for, checked before anything heavy is imported."""
+
+import math
+from typing import NamedTuple
+
+from jaxmnist.errors import UserError
+from jaxmnist.systems.published import SYSTEMS
+
+OURS = "jaxmnist"
+# What each rival is; the first two are the default, and on a GPU the third.
+RIVALS = {
+    "eager": "plain PyTorch, digits in memory",
+    "channels_last": "the same in PyTorch's faster layout",
+    "cuda_graphs": "the same with a whole step as one CUDA graph (GPU only)",
+    "compile": "channels_last through torch.compile",
+    "published": "as the published code: DataLoader, PIL transforms image by image, loss.item()",
+}
+GROUPS = {
+    "classifiers": tuple(name for name, system in SYSTEMS.items() if system.family != "sequences"),
+    "all": tuple(SYSTEMS),
+}
+
+
+class Options(NamedTuple):
+    """A comparison."""
+
+    systems: tuple[str, ...] = ("v_1",)
+    batch_sizes: tuple[int, ...] = (64,)
+    against: tuple[str, ...] = ()  # rivals; none: the best that this device has
+    rounds: int = 5
+    seconds: float = 2.0  # a turn
+    augment: bool = False
+    seeds: int = 1
+    threads: int | None = None  # None: a thread for every core that the process may use
+    source: str = "auto"  # of digits, as in config.data.source
+
+
+def find_systems(names: str) -> tuple[str, ...]:
+    """Returns the systems of a comma-separated list of systems and groups of them.
+
+    Raises:
+      UserError: if one does not exist.
+    """
+    found: list[str] = []
+    for name in split(names, "--systems"):
+        if name not in SYSTEMS and name not in GROUPS:
+            known = ", ".join((*GROUPS, *SYSTEMS))
+            raise UserError(f"there is no system '{name}': choose one of {known}.")
+        found += GROUPS.get(name, (name,))
+    return tuple(dict.fromkeys(found))
+
+
+def find_rivals(names: str) -> tuple[str, ...]:
+    """Returns the rivals of a comma-separated list.
+
+    Raises:
+      UserError: if one does not exist.
+    """
+    found = split(names, "--against")
+    for name in found:
+        if name not in RIVALS:
+            raise UserError(f"there is no contender '{name}': choose one of {', '.join(RIVALS)}.")
+    return found
+
+
+def find_batch_sizes(numbers: str) -> tuple[int, ...]:
+    """Returns the numbers of a comma-separated list.
+
+    Raises:
+      UserError: if one is no size of a batch.
+    """
+    found = split(numbers, "--batch")
+    for number in found:
+        if not number.isdecimal() or int(number) < 1:
+            raise UserError(f"--batch is '{number}': give whole numbers above 0, such as 64,128.")
+    return tuple(map(int, found))
+
+
+def split(names: str, flag: str) -> tuple[str, ...]:
+    """Returns the parts of a comma-separated list, each once."""
+    found = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    if not found:
+        raise UserError(f"{flag} names nothing: give a list with commas.")
+    return found
+
+
+def check_numbers(options: Options) -> None:
+    """Checks what is a number.
+
+    Raises:
+      UserError: naming the first flag whose value cannot be, and what it must be.
+    """
+    if options.rounds < 1:
+        raise UserError(f"--rounds is {options.rounds}: it must be at least 1.")
+    if not 0 < options.seconds < math.inf:
+        raise UserError(f"--seconds is {options.seconds:g}: it must be a number above 0.")
+    if not 1 <= options.seeds <= 10_000:
+        raise UserError(f"--seeds is {options.seeds}: it must be between 1 and 10000.")
