@@ -1,7 +1,7 @@
-"""Where jit, donation and the axis of seeds are applied: once, to the pure functions.
+"""Where jit and donation are applied: once, to the pure functions.
 
 Training is compiled ahead of time, so it cannot compile again later: a call with other shapes is
-an error. All states carry a leading axis of seeds.
+an error. All states carry a leading axis of seeds, which `devices.py` spreads.
 """
 
 import time
