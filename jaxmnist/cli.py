@@ -33,8 +33,9 @@ examples:
   jaxmnist export --run runs/models-model_3 --format torch --out model_3.pth
   jaxmnist export --weights FILE --format safetensors --out model_3.safetensors
 
-Both hold the state_dict of the same layers in a plain PyTorch nn.Sequential: load the first with
-torch.load(FILE, weights_only=True), then model.load_state_dict(...).
+Both hold the state_dict of the same layers in a plain PyTorch nn.Sequential, as model.txt lists
+them: load the first with torch.load(FILE, weights_only=True), then model.load_state_dict(...).
+The network takes images (N, 1, 28, width) with values (x / 255 - 0.1307) / 0.3081, ink being 255.
 """
 
 BENCH = """\
@@ -85,7 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help="what to write")
 
     audit = verb("audit", _audit, "compare the results of runs with what was published")
-    audit.add_argument("results", type=Path, help="folder of summary.json files, any names")
+    audit.add_argument(
+        "results", type=Path, help="folder of summary.json files (any names) or of finished runs"
+    )
     audit.add_argument("--out", type=Path, metavar="FILE.md", help="write there, not to the screen")
     audit.add_argument("--table", action="store_true", help="only the short table of the README")
 

@@ -24,8 +24,10 @@ def spread(*values: float, sd: float = 0.0005) -> dict[str, Any]:
     return {"mean": sum(values) / len(values), "sd": sd, "values": list(values)}
 
 
-def summary(name: str, system: str, figure: float, *, held_out: bool = False) -> dict[str, Any]:
-    ours = spread(figure - 0.0005, figure, figure + 0.0005)
+def summary(
+    name: str, system: str, figure: float, *, held_out: bool = False, sd: float = 0.0005
+) -> dict[str, Any]:
+    ours = spread(figure - sd, figure, figure + sd, sd=sd)
     return {
         "name": name, "params": 7_762, "config": {"system": system}, "test": ours,
         "data": {"official": True},
@@ -109,6 +111,23 @@ def test_the_audit_has_a_row_a_system_and_a_verdict(
     assert "(results/0.json)" in text
     assert cli.main(["audit", str(tmp_path), "--table"]) == 0
     assert "| model_3 | 7,762 | 99.46 | MNIST test | 99.28 ± 0.05 |" in capsys.readouterr().out
+
+
+def test_a_claim_outside_the_spread_of_few_seeds_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One more run is expected within 4.303 * 0.0002 * sqrt(1 + 1/3) = 0.0010 of our mean."""
+    folder = tmp_path / "a finished run"
+    folder.mkdir()
+    for ours, expected in [
+        (0.9957 - 0.0008, "reproduced"),
+        (0.9957 - 0.0012, "reproduced, but outside our seeds' spread"),
+        (0.9957 - 0.0015, "not reproduced: ours is 0.15 lower"),
+    ]:
+        content = summary("ds_cnn_as_run", "ds_cnn", ours, sd=0.0002)
+        (folder / "summary.json").write_text(json.dumps(content))
+        assert cli.main(["audit", str(tmp_path)]) == 0
+        assert row(capsys.readouterr().out, "ds_cnn")[-1] == expected
 
 
 @pytest.mark.parametrize(

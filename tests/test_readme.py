@@ -1,12 +1,20 @@
 """The README says what results/ and the code say."""
 
+import contextlib
 import json
 import os
 import re
+from pathlib import Path
+from typing import Any
+
+import jax
 
 from jaxmnist.models import classifiers
-from jaxmnist.models.table import layer_rows
+from jaxmnist.models.catalogue import create_network
+from jaxmnist.models.table import init_variables, layer_rows
+from jaxmnist.models.torch_layout import to_state_dict
 from jaxmnist.settings import check_settings
+from jaxmnist.storage.torch_files import write_pth
 from jaxmnist.systems.audit import audit, read_results, table
 from jaxmnist.systems.published import SYSTEMS
 from tests.helpers import ROOT
@@ -75,6 +83,18 @@ def test_a_model_of_ones_own_is_one_entry_and_one_config() -> None:
         settings = space["get_config"](variant).to_dict()
         assert settings["model"] == name
         check_settings(settings | {"model": "model_1"})  # as the entry was not really made
+
+
+def test_weights_from_pytorch_are_read_as_shown(tmp_path: Path) -> None:
+    *_, reading = re.findall(r"```python\n(.*?)```", README, re.S)
+    network = create_network("model_3")
+    key = jax.random.key(0)
+    variables = init_variables(network, key, 28, 28)
+    write_pth(tmp_path / "model_3.pth", to_state_dict(network.architecture, variables))
+    space: dict[str, Any] = {}
+    with contextlib.chdir(tmp_path):
+        exec(reading, space)
+    assert space["logits"].shape == (1, 1, 10)
 
 
 def test_the_published_systems_stand_as_the_audit_has_them() -> None:

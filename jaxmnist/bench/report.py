@@ -83,5 +83,6 @@ def table(report: dict[str, Any]) -> str:
         "setup: building, compiling without caches, and the first step. memory: the most that "
         "setup and warm-up took.",
         *report["notes"],
+        *(["Fewer than three rounds say little."] if report["rounds"] < 3 else []),
     ]
     return "\n".join(lines)

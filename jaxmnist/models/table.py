@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmnist.models.backend import ChannelsLast
-from jaxmnist.models.layers import AvgPool, Conv, Dense, Layer, MaxPool, SplitColumns
+from jaxmnist.models.layers import AvgPool, Conv, Dense, Dropout, Layer, MaxPool, SplitColumns
 from jaxmnist.models.network import Architecture, Network
 
 
@@ -46,6 +46,7 @@ class Row(NamedTuple):
     """One layer."""
 
     name: str
+    about: str  # what else it takes to build it
     shape: tuple[int, ...]  # of its output: channels, height, width; or features alone
     parameters: int
     flops: int  # of one image, forward: two for each multiply-add of a convolution or dense layer
@@ -70,8 +71,26 @@ def layer_rows(architecture: Architecture, height: int, width: int) -> list[Row]
         if isinstance(layer, SplitColumns):
             cells *= layer.count
         field = _field_behind(layer, field) if spatial else None
-        rows.append(Row(name, (channels, *spatial), count_parameters(params), flops, field))
+        shape = (channels, *spatial)
+        rows.append(Row(name, about(layer), shape, count_parameters(params), flops, field))
     return rows
+
+
+def about(layer: Layer) -> str:
+    """Says what a layer is like, beyond its kind and the shape of its output."""
+    match layer:
+        case Conv(size=size, padding=padding, bias=bias):
+            padded = f", padding {padding}" if padding else ""
+            return f"{size}x{size}{padded}{'' if bias else ', no bias'}"
+        case Dropout(rate=rate):
+            return f"rate {rate:g}"
+        case MaxPool(window=window) | AvgPool(window=int(window)):
+            return f"{window}x{window}"
+        case AvgPool():
+            return "whole map"
+        case SplitColumns(count=count):
+            return f"{count} cells"
+    return ""
 
 
 def _field_behind(layer: Layer, field: Field | None) -> Field | None:
@@ -93,15 +112,15 @@ def layer_table(network: Network, height: int, width: int) -> str:
         "square that one output has seen ('all' of the image, or of its own cell and around it).",
         "jump: input pixels between neighbouring outputs. start: centre of the first one's square.",
         "",
-        f"{'layer':<15}{'shape':<14}{'parameters':>12}{'FLOPs':>14}"
+        f"{'layer':<15}{'':<25}{'shape':<14}{'parameters':>12}{'FLOPs':>14}"
         f"{'field':>7}{'jump':>6}{'start':>7}",
     ]
-    for name, shape, parameters, flops, field in rows:
+    for name, what, shape, parameters, flops, field in rows:
         seen = f"{field.size:>7}{field.jump:>6}{field.start:>7g}" if field else f"{'all':>7}"
         size = " x ".join(map(str, shape))
-        lines.append(f"{name:<15}{size:<14}{parameters:>12,}{flops:>14,}{seen}")
+        lines.append(f"{name:<15}{what:<25}{size:<14}{parameters:>12,}{flops:>14,}{seen}")
     heads, classes = network.architecture.heads, network.architecture.classes
     parameters, flops = sum(row.parameters for row in rows), sum(row.flops for row in rows)
-    lines.append(f"{'logits':<15}{heads} x {classes}")
-    lines.append(f"{'total':<29}{parameters:>12,}{flops:>14,}")
+    lines.append(f"{'logits':<40}{heads} x {classes}")
+    lines.append(f"{'total':<54}{parameters:>12,}{flops:>14,}")
     return "\n".join(lines) + "\n"

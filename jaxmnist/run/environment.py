@@ -1,12 +1,13 @@
 """What a figure was measured with: device, versions, commit."""
 
-import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import jax
+
+from jaxmnist.devices import cores
 
 PACKAGES = ("jaxmnist", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -16,8 +17,7 @@ def device() -> str:
     kind = jax.default_backend()
     if kind != "cpu":
         return f"{kind}: {jax.device_count()} x {jax.devices()[0].device_kind}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"cpu: {_processor()}, {cores} cores"
+    return f"cpu: {_processor()}, {cores()} core{'s' if cores() > 1 else ''}"
 
 
 def _processor() -> str:

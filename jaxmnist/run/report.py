@@ -103,7 +103,7 @@ def summarise(
         else "weights of the last epoch"
     )
     looked = settings["validation"]["digits"] == "test"
-    reading = "and after every epoch, as published" if looked else "read once, after training"
+    reading = "and after every epoch, as published" if looked else "read after training"
     examples = len(history) * recipe.examples * count
     published = published_figure(settings["system"])
     return {
@@ -215,9 +215,14 @@ def describe(summary: dict[str, Any]) -> str:
         names = ("as_published", "last_epoch", "chosen_epoch", "picked_on_test", "inflation")
         for name in names:
             if result := protocol[name]:
-                line = f"{name.replace('_', ' '):<18}{result['mean']:>16.2%}{_sd(result):>8}"
+                title = "picking adds" if name == "inflation" else name.replace("_", " ")
+                line = f"{title:<18}{result['mean']:>16.2%}{_sd(result):>8}"
                 if name == "as_published" and published:
                     line += f"{published['value']:>11.2%}"
+                if name == "chosen_epoch":
+                    epochs = ", ".join(map(str, result["epochs"]))
+                    by = summary["config"]["validation"]["metric"]
+                    line += f"   epoch {epochs}, by validation {by}"
                 lines.append(line)
     seconds = summary["seconds"]
     lines.append(

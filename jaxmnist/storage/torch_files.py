@@ -64,13 +64,14 @@ class _InertUnpickler(pickle.Unpickler):
         return pid
 
 
-def read_pth(path: Path) -> dict[str, np.ndarray]:
+def read_pth(path: str | Path) -> dict[str, np.ndarray]:
     """Reads the state dict that torch.save wrote, in its order; nothing in it is ever executed.
 
     Raises:
       UserError: if the file is missing, damaged, not a zip archive (before PyTorch 1.6),
         compressed, larger than `LARGEST`, or holds anything else than named tensors.
     """
+    path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} is not a file: name one that torch.save wrote.")
     if not zipfile.is_zipfile(path):
