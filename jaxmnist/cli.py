@@ -1,6 +1,7 @@
 """What people type: `jaxmnist VERB`. Heavy imports wait until a verb needs them."""
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -47,6 +48,15 @@ examples:
 All train in this process with the same threads, and take turns. eager, channels_last and compile
 are PyTorch with its digits in memory, published is its DataLoader with PIL transforms image by
 image, and on a GPU there is cuda_graphs, too. ours/theirs above 1 means that we are faster.
+"""
+
+SPEEDRUN = """\
+examples:
+  jaxmnist speedrun 99                 ten trainings with configs/speedrun.py:to_99, one by one
+  jaxmnist speedrun 99.4 --runs 5 --out speedrun.json
+
+A training's time goes from loading the digits to its last step. Compiling is told apart, and so is
+reading the test digits, which happens once, with the weights of the last step.
 """
 
 
@@ -114,6 +124,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench.add_argument("--json", action="store_true", help="print JSON")
     bench.add_argument("--out", type=Path, metavar="FILE.json", help="write the JSON there, too")
     bench.add_argument("--chart", type=Path, metavar="FILE.png", help="draw bars")
+
+    race = verb("speedrun", _speedrun, "measure how long training takes to an accuracy", SPEEDRUN)
+    race.add_argument("to", choices=["98", "99", "99.4"], help="percent of the test digits")
+    race.add_argument("--runs", type=int, default=10, help="whole trainings; default 10")
+    race.add_argument("--source", default="auto", help="of digits, as in config.data.source")
+    race.add_argument(
+        "--held-out", action="store_true", help="read held-out digits instead: for tuning"
+    )
+    race.add_argument("--json", action="store_true", help="print JSON")
+    race.add_argument("--out", type=Path, metavar="FILE.json", help="write the JSON there, too")
 
     chosen = parser.parse_args(arguments)
     try:
@@ -206,6 +226,27 @@ def _bench(chosen: argparse.Namespace) -> None:
         _write(chosen.chart, lambda file: draw_chart(file, report))
 
 
+def _speedrun(chosen: argparse.Namespace) -> None:
+    from jaxmnist.caches import keep_compiled_programs
+    from jaxmnist.speedrun import race, words
+    from jaxmnist.systems.recipes import find_recipe
+
+    if chosen.runs < 1:
+        raise UserError(f"--runs is {chosen.runs}: it must be at least 1.")
+    keep_compiled_programs()
+    settings = find_recipe(f"configs/speedrun.py:to_{chosen.to.replace('.', '')}")
+    settings["data"]["source"] = chosen.source
+
+    def tell(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    report = race(settings, chosen.runs, on_held_out=chosen.held_out, tell=tell)
+    text = json.dumps(report, indent=2)
+    print(text if chosen.json else words(report), flush=True)
+    if chosen.out:
+        _write(chosen.out, lambda file: file.write(f"{text}\n".encode()))
+
+
 def _evaluate(chosen: argparse.Namespace) -> None:
     from jaxmnist.caches import keep_compiled_programs
     from jaxmnist.measure import measure_npz, measure_suites
@@ -256,9 +297,12 @@ def _save(path: Path, predicted: Any) -> None:
 
 
 def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    from jaxmnist.durable import write_whole
+
+    content = io.BytesIO()
+    write(content)
     try:
-        with path.open("wb") as file:
-            write(file)
+        write_whole(path, content.getvalue())
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}).") from None
 

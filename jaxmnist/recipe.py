@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import optax
 
+from jaxmnist.errors import UserError
 from jaxmnist.generate.example import Generate
 from jaxmnist.generate.suites import Suite
 from jaxmnist.generate.transforms import augmentation
@@ -46,6 +47,11 @@ def make_recipe(settings: dict[str, Any], train_digits: int) -> Recipe:
     task = task_of(network.architecture)
     augment = Suite(digit=augmentation(**settings["augment"]))
     examples = sequence.get("train_sequences", train_digits)
+    if examples < settings["batch_size"]:
+        raise UserError(
+            f"config.batch_size is {settings['batch_size']}, more than the {examples:,} "
+            f"{task.noun} of an epoch: lower it."
+        )
     steps = steps_per_epoch(examples, settings["batch_size"])
     mode: Mode = "min" if settings["validation"]["metric"] == "loss" else "max"
     return Recipe(

@@ -10,7 +10,7 @@ from tests.helpers import ROOT
 
 # Each line may import from lines above it, and from its own folder.
 LAYERS = [
-    ["alphabet", "caches", "devices", "errors", "rng"],
+    ["alphabet", "caches", "devices", "durable", "errors", "rng"],
     ["data", "generate", "models", "optim"],
     ["tasks"],
     ["settings", "state", "systems"],
@@ -19,7 +19,7 @@ LAYERS = [
     ["programs"],
     ["evaluate"],
     ["storage", "run"],
-    ["bench", "measure", "train"],
+    ["bench", "measure", "speedrun", "train"],
     ["cli"],
     ["__main__"],
 ]

@@ -129,6 +129,7 @@ def test_evaluate_answers_bad_input_with_a_sentence(
         (["--config=configs/seq.py", "--config.augment.scale=('a','b')"], "two factors above 0"),
         (["--config=configs/seq.py", "--config.num_seeds=100000"], "between 1 and 10000"),
         (["--config=configs/seq.py:tiny", "--config.batch_size=3000"], "more than an epoch's 2000"),
+        (["--config=configs/models.py:tiny", "--config.batch_size=5000"], "more than the 1,3"),
         (
             ["--config=configs/seq.py:tiny", "--config.epochs=1", "--config.batch_size=1000"],
             "no room for a warm-up",

@@ -98,6 +98,9 @@ def test_every_published_network_has_its_exact_size_and_a_twin() -> None:
         assert count_parameters(shapes["params"]) == PARAMETERS[name]
         twin = REFERENCES[name]()
         assert sum(p.numel() for p in twin.parameters()) == PARAMETERS[name]
+        # Comparisons in training leave dropout out, so where it stands is compared here.
+        ours = [getattr(layer, "rate", None) for layer in architecture.layers]
+        assert ours == [m.p if isinstance(m, torch.nn.Dropout) else None for m in twin]
 
 
 def as_type(tree, dtype: str):

@@ -201,6 +201,21 @@ def test_files_that_are_not_whole_are_refused(tmp_path: Path) -> None:
         read_safetensors(tmp_path / "bad.safetensors")
 
 
+def test_any_changed_byte_is_refused_or_harmless(tmp_path: Path) -> None:
+    """Every byte in turn becomes 9: also those that say on which disk an archive goes on."""
+    good, bad = tmp_path / "good.pth", tmp_path / "bad.pth"
+    write_pth(good, {"weight": np.arange(2, dtype=np.float32)})
+    content = good.read_bytes()
+    refused = 0
+    for place in range(len(content)):
+        bad.write_bytes(content[:place] + b"\x09" + content[place + 1 :])
+        try:
+            read_pth(bad)
+        except UserError:
+            refused += 1
+    assert refused > len(content) / 3
+
+
 @pytest.mark.parametrize(
     ("offset", "shape", "strides"),
     [

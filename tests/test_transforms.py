@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from configs import models
+from jaxmnist.generate import transforms
 from jaxmnist.generate.transforms import (
     affine,
     augmentation,
@@ -205,6 +206,26 @@ def test_shifts_are_whole_pixels_with_the_published_frequencies() -> None:
     # U(-2.8, 2.8) rounded: +-3 from 0.3 of 5.6, the others from 1 of 5.6; 4 sd of 20,000 draws.
     expected = np.array([0.3, 1, 1, 1, 1, 1, 0.3]) / 5.6
     assert np.abs(shares - expected).max() < 4 * np.sqrt(0.18 * 0.82 / 20_000)
+
+
+def test_angles_and_factors_are_uniform_between_their_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        transforms, "affine", lambda image, angle, shift, scale: jnp.stack([angle, scale])
+    )
+    draw = partial(random_affine, degrees=10.0, translate=0.1, scale=(0.9, 1.1))
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    angles, factors = np.asarray(
+        jax.jit(jax.vmap(draw, in_axes=(0, None)))(keys, jnp.zeros((28, 28)))
+    ).T
+    for values, low, high in ((np.degrees(angles), -10, 10), (factors, 0.9, 1.1)):
+        assert low <= values.min()
+        assert values.max() <= high
+        # Five standard errors of 20,000 draws, for the mean and for the variance.
+        half = (high - low) / 2
+        assert abs(values.mean() - (low + high) / 2) < 5 * half / np.sqrt(3 * len(values))
+        assert abs(values.var() / (half**2 / 3) - 1) < 5 * np.sqrt(0.8 / len(values))
 
 
 def test_inversion_and_noise() -> None:

@@ -1,6 +1,5 @@
 """What is to be trained: the same settings, digits and examples for every contender."""
 
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from jaxmnist.recipe import Recipe, make_recipe
 from jaxmnist.rng import Stream
 from jaxmnist.settings import check_settings
 from jaxmnist.systems.published import SYSTEMS
+from jaxmnist.systems.recipes import find_recipe
 
 READY_SEQUENCES = 4096  # that PyTorch is fed with, over and over
 Examples = tuple[Float[np.ndarray, "n 28 width"], Int[np.ndarray, "n heads"]]
@@ -54,7 +54,7 @@ def make_workload(system: str, batch_size: int, options: Options) -> Workload:
     Raises:
       UserError: if there are fewer digits than a batch needs, or the settings cannot be.
     """
-    settings = find_recipe(system)
+    settings = find_recipe(SYSTEMS[system].config)
     settings |= {"batch_size": batch_size, "num_seeds": options.seeds}
     settings["early_stopping_patience"] = 10**9  # nothing is validated, and nothing stops
     settings["data"]["source"] = options.source
@@ -85,24 +85,6 @@ def make_examples(settings: dict[str, Any], digits: Digits, recipe: Recipe) -> E
         np.concatenate([np.asarray(images) for images, _ in blocks]),
         np.concatenate([np.asarray(labels) for _, labels in blocks]),
     )
-
-
-def find_recipe(system: str) -> dict[str, Any]:
-    """Returns the settings of a system's recipe as described.
-
-    Raises:
-      UserError: if the recipes are not there, as they come with the repository.
-    """
-    file, _, variant = SYSTEMS[system].config.partition(":")
-    try:
-        config = import_module(file.removesuffix(".py").replace("/", "."))
-    except ModuleNotFoundError:
-        raise UserError(
-            "the recipes in configs/ are not here: stand in the repository, and type "
-            "`python -m jaxmnist bench`."
-        ) from None
-    settings: dict[str, Any] = config.get_config(variant).to_dict()
-    return settings
 
 
 def without_augmentation(augment: dict[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """The run folder: whose it is, and files that are either whole or not there."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxmnist.durable import write_whole
 from jaxmnist.errors import UserError
 from jaxmnist.settings import flatten
 
@@ -50,19 +50,13 @@ class RunFolder:
     def write(self, name: str, text: str) -> Path:
         """Replaces a file whole: after a crash there is the old text or the new one."""
         target = self.path / name
-        partial = target.with_name(target.name + ".partial")
         try:
-            with partial.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(target)
+            return write_whole(target, text)
         except OSError as error:
             raise UserError(
                 f"{target} cannot be written ({error.strerror}): mend that, and the same command "
                 "goes on."
             ) from None
-        return target
 
     def write_lines(self, name: str, rows: Sequence[dict[str, Any]]) -> Path:
         """Replaces a file of one JSON object a line."""

@@ -5,6 +5,7 @@ member of raw numbers for each storage, which the pickle refers to by key. The p
 interpreter that knows three harmless names and refuses all others, so nothing in it is executed.
 """
 
+import io
 import pickle
 import struct
 import zipfile
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxmnist.durable import write_whole
 from jaxmnist.errors import UserError
 
 LARGEST = 2**30  # bytes that a file may unpack to; the largest published one has 40 million
@@ -74,9 +76,9 @@ def read_pth(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} is not a file: name one that torch.save wrote.")
-    if not zipfile.is_zipfile(path):
-        raise UserError(f"{path} is cut short, or older than PyTorch 1.6: {RESAVE}.")
     try:
+        if not zipfile.is_zipfile(path):
+            raise UserError(f"it is cut short, or older than PyTorch 1.6: {RESAVE}.")
         with zipfile.ZipFile(path) as archive:
             return _read_archive(archive)
     except UserError as error:
@@ -138,11 +140,11 @@ def write_pth(path: Path, state: Mapping[str, np.ndarray]) -> None:
     """
     members = {"data.pkl": _pickle(state), "byteorder": b"little", "version": b"3\n"}
     members |= {f"data/{key}": array.tobytes() for key, array in enumerate(state.values())}
-    partial = path.with_suffix(".partial")
-    with zipfile.ZipFile(partial, "w") as archive:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
         for name, data in members.items():
             archive.writestr(zipfile.ZipInfo(f"archive/{name}"), data)  # no time of day in it
-    partial.replace(path)
+    write_whole(path, content.getvalue())
 
 
 def _pickle(state: Mapping[str, np.ndarray]) -> bytes:
@@ -188,7 +190,7 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
     try:
         return load_file(path)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not a readable safetensors file ({error}).") from None
 
 
@@ -196,6 +198,4 @@ def write_safetensors(path: Path, state: Mapping[str, np.ndarray]) -> None:
     """Writes a state dict as a safetensors file, marked as PyTorch's layout."""
     from safetensors.numpy import save
 
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(save(dict(state), metadata={"format": "pt"}))
-    partial.replace(path)
+    write_whole(path, save(dict(state), metadata={"format": "pt"}))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from jaxmnist.durable import write_whole
 from jaxmnist.errors import UserError
 from jaxmnist.models.catalogue import create_network
 from jaxmnist.models.network import Network, Weights
@@ -35,9 +36,7 @@ def save_weights(path: Path, weights: Weights, about: dict[str, Any]) -> None:
 
     flat = flatten_dict(weights._asdict(), sep=".")
     arrays = {name: np.asarray(value, order="C") for name, value in flat.items()}
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(save(arrays, metadata={"jaxmnist": json.dumps(about, sort_keys=True)}))
-    partial.replace(path)
+    write_whole(path, save(arrays, metadata={"jaxmnist": json.dumps(about, sort_keys=True)}))
 
 
 def load_weights(path: Path) -> Loaded:
@@ -56,13 +55,24 @@ def load_weights(path: Path) -> Loaded:
             flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: name a weights file or a finished run.") from None
-    except (SafetensorError, OSError, ValueError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise UserError(f"{path} is not a readable safetensors file ({error}).") from None
     if not isinstance(about, dict) or not about.keys() >= ABOUT:
         raise UserError(f"{path} does not say which model it is for: use a file made by jaxmnist.")
     wanted_eval = about["eval"] if isinstance(about["eval"], dict) else {}
     sizes = (about["max_length"], wanted_eval.get("examples"), wanted_eval.get("seed"))
-    if not all(type(size) is int and size >= 0 for size in sizes) or not 1 <= sizes[0] <= 100:
+    bounds = ((1, 100), (1, 10**9), (0, 2**31 - 1))
+    if not all(
+        type(size) is int and low <= size <= high
+        for size, (low, high) in zip(sizes, bounds, strict=True)
+    ):
         raise UserError(f"{path} says impossible things of itself: use a file made by jaxmnist.")
 
     network = create_network(str(about["model"]), max_length=about["max_length"])
@@ -74,12 +84,15 @@ def load_weights(path: Path) -> Loaded:
         sep=".",
     )
     for name in sorted(wanted.keys() | flat.keys()):
-        found = tuple(flat[name].shape) if name in flat else None
-        needed = tuple(wanted[name].shape) if name in wanted else None
+        found, needed = _form(flat.get(name)), _form(wanted.get(name))
         if found != needed:
             raise UserError(
-                f"{path} does not fit {about['model']}: {name} has shape {found}, "
-                f"not {needed}; use the weights of that model."
+                f"{path} does not fit {about['model']}: {name} is {found}, not {needed}; use the "
+                "weights of that model."
             )
     tree = unflatten_dict({name: jnp.asarray(value) for name, value in flat.items()}, sep=".")
     return Loaded(network, Weights(tree["params"], tree.get("batch_stats", {})), task, about)
+
+
+def _form(array: Any) -> str:
+    return "missing" if array is None else f"{array.dtype} of shape {tuple(array.shape)}"

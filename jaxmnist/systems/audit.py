@@ -57,15 +57,55 @@ def read_results(folder: Path) -> list[Summary]:
     for path in sorted([*folder.glob("*.json"), *folder.glob("*/summary.json")]):
         try:
             summary = json.loads(path.read_text(encoding="utf-8"))
-            told = {field: summary[field] for field in ("name", "config", "data", "test")}
-            summaries.append({**summary, **told, "file": path.relative_to(folder).as_posix()})
-        except (OSError, ValueError, KeyError, TypeError):
-            raise UserError(f"{path} is not a run's summary: move it out of {folder}.") from None
+        except (OSError, ValueError, RecursionError):
+            summary = None
+        if not _is_summary(summary):
+            raise UserError(f"{path} is not a run's summary: move it out of {folder}.")
+        file = path.relative_to(folder).as_posix()
+        if twin := next((one for one in summaries if one["name"] == summary["name"]), None):
+            raise UserError(
+                f"{folder} has two results of {summary['name']}, {twin['file']} and {file}: keep "
+                "one of them."
+            )
+        summaries.append(summary | {"file": file})
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder: give one of summaries or finished runs.")
     if not summaries:
         raise UserError(
             f"{folder} holds no results: give a folder of summary.json files or of finished runs."
         )
     return summaries
+
+
+def _is_summary(content: Any) -> bool:
+    """Says whether a JSON file holds what the audit needs of a summary, in its right types."""
+    if not isinstance(content, dict):
+        return False
+    config, data, protocol = (content.get(name) for name in ("config", "data", "protocol"))
+    if not isinstance(config, dict) or not isinstance(data, dict):
+        return False
+    if not isinstance(content.get("name"), str) or not isinstance(data.get("official"), bool):
+        return False
+    if protocol is None:
+        return _is_spread(content.get("test"))
+    needed = ("as_published", "last_epoch", "chosen_epoch", "inflation")
+    return (
+        isinstance(protocol, dict)
+        and _is_spread(content.get("test"))
+        and all(name in protocol for name in needed)
+        and all(protocol[name] is None or _is_spread(protocol[name]) for name in needed)
+    )
+
+
+def _is_spread(content: Any) -> bool:
+    if not isinstance(content, dict) or not isinstance(values := content.get("values"), list):
+        return False
+    figures = [content.get("mean"), *values]
+    if len(values) > 1 or content.get("sd") is not None:
+        figures.append(content.get("sd"))
+    return bool(values) and all(
+        isinstance(figure, int | float) and math.isfinite(figure) for figure in figures
+    )
 
 
 def collect(summaries: Sequence[Summary]) -> list[Row]:

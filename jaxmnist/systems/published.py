@@ -109,6 +109,7 @@ SYSTEMS: dict[str, System] = {
     "seq-compact": System(
         "sequences", "sequence_compact", "configs/seq.py", "configs/seq.py", None
     ),
+    "swift": System("ours", "swift", "configs/speedrun.py", "configs/speedrun.py", None),
 }  # fmt: skip
 
 
