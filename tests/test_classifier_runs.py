@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from configs import ds_cnn, iterations, models, v
+from configs import ds_cnn, iterations, models, speedrun, v
 from jaxmnist import cli
 from jaxmnist.data.sources import load_digits
+from jaxmnist.speedrun import race, words
 from jaxmnist.train import train_and_evaluate
 
-FILES = {"ds_cnn": ds_cnn, "iterations": iterations, "models": models, "v": v}
+FILES = {"ds_cnn": ds_cnn, "iterations": iterations, "models": models, "speedrun": speedrun, "v": v}
 
 
 def run(settings: dict[str, Any], workdir: Path) -> dict[str, Any]:
@@ -36,8 +37,17 @@ def test_tiny_recipes_learn(name: str, tmp_path: Path) -> None:
     assert summary["test"]["mean"] > 0.6
     assert summary["suites"].keys() == {"clean", "inverted", "rotation", "noise"}
     assert summary["published"] is None
-    assert summary["protocol"]["as_published"] is None
+    assert (summary["protocol"] or {}).get("as_published") is None
     assert summary["data"]["validation_examples"] > 0
+    if name == "speedrun":  # a race trains as a run does: same seed, same network
+        settings = speedrun.get_config("tiny").to_dict()
+        raced = race(settings, 2, on_held_out=False, tell=lambda line: None)
+        assert raced["accuracy"]["values"][0] == summary["test"]["mean"]
+        assert raced["accuracy"]["values"][1] != summary["test"]["mean"]
+        assert min(raced["seconds"]["values"]) > raced["seconds"]["of_these_loading"] > 0
+        assert "n = 2" in words(raced)
+        held_out = race(settings, 1, on_held_out=True, tell=lambda line: None)
+        assert "held-out" in held_out["measured_on"]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """The outside: commands as people type them, files as scripts read them."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -8,14 +10,29 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from configs import common, ds_cnn, iterations, models, seq, v
+from configs import common, ds_cnn, iterations, models, seq, speedrun, v
 from jaxmnist import cli
 from jaxmnist.generate.suites import SUITES
 from jaxmnist.settings import RULES, SEQUENCE_RULES, check_settings, flatten
 from jaxmnist.systems.published import SYSTEMS
-from tests.helpers import run_python
+from tests.helpers import ROOT, run_python
 
 TinyRun = tuple[Path, str]
+
+
+def test_a_closed_pipe_is_no_traceback() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jaxmnist", "models", "--json"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    assert process.wait(timeout=600) == 1
+    assert process.stderr.read() == b""
+    process.stderr.close()
 
 
 def test_a_run_leaves_everything_that_it_promises(tiny_run: TinyRun) -> None:
@@ -185,7 +202,7 @@ def test_help_teaches() -> None:
         assert "configs/seq.py" in done.stdout or "mine.npz" in done.stdout
 
 
-FILES = (ds_cnn, iterations, models, seq, v)
+FILES = (ds_cnn, iterations, models, seq, speedrun, v)
 RECIPES = [(file, variant) for file in FILES for variant in file.VARIANTS]
 
 
