@@ -87,7 +87,10 @@ def gradients_in_double_precision(recipe: Recipe, bank: Any) -> Any:
     with jax.enable_x64(True):
         double = jax.tree.map(lambda x: np.asarray(x, np.float64), state.params)
         stats = jax.tree.map(lambda x: np.asarray(x, np.float64), state.batch_stats)
-        gradients = jax.jit(jax.grad(loss))(double, np.asarray(images, np.float64))
+        # One operation at a time: compiled as a whole on a CPU, this very reference (float64, the
+        # last pool of swift) was 40 % off finite differences, which our programs agreed with.
+        with jax.disable_jit():
+            gradients = jax.grad(loss)(double, np.asarray(images, np.float64))
         return jax.tree.map(np.asarray, gradients)
 
 
@@ -112,7 +115,10 @@ def errors(recipe: Recipe, ours: Any, exact: Any) -> float:
 
 @pytest.mark.parametrize(
     "name",
-    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in sorted(RECIPES)],
+    [
+        n if n in QUICK else pytest.param(n, marks=pytest.mark.slow)
+        for n in sorted(RECIPES.keys() - {"iteration_6", "iteration_7"})  # iteration 5's, undropped
+    ],
 )
 def test_gradients_of_the_whole_compiled_step(name: str, source: Source) -> None:
     """Generator, network, loss and optimizer in one program, against float64 and `lax.conv`.
