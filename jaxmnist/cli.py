@@ -213,9 +213,7 @@ def _bench(chosen: argparse.Namespace) -> None:
         source=chosen.source,
     )
     check_numbers(options)
-    for path in filter(None, (chosen.out, chosen.chart)):
-        if not path.absolute().parent.is_dir():
-            raise UserError(f"{path} cannot be written: its folder is not there, make it first.")
+    _check_folders(chosen.out, chosen.chart)
     prepare_process(options.threads)
 
     from jaxmnist.bench.chart import draw_chart
@@ -238,6 +236,7 @@ def _speedrun(chosen: argparse.Namespace) -> None:
 
     if chosen.runs < 1:
         raise UserError(f"--runs is {chosen.runs}: it must be at least 1.")
+    _check_folders(chosen.out)
     keep_compiled_programs()
     settings = find_recipe(f"configs/speedrun.py:to_{chosen.to.replace('.', '')}")
     settings["data"]["source"] = chosen.source
@@ -293,6 +292,13 @@ def _source_of(run: Path | None, digits: str) -> "Source":
         return load_source("auto")
     data = read_json(run / "config.json")["data"]
     return load_source(data["source"], data["dir"], verify=data["verify"])
+
+
+def _check_folders(*paths: Path | None) -> None:
+    """Refuses what could not be written in the end, before minutes are spent on it."""
+    for path in filter(None, paths):
+        if not path.absolute().parent.is_dir():
+            raise UserError(f"{path} cannot be written: its folder is not there, make it first.")
 
 
 def _save(path: Path, predicted: Any) -> None:

@@ -12,15 +12,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxmnist.data.sources import Digits, load_digits
+from jaxmnist.data.sources import load_digits
 from jaxmnist.evaluate import generated_blocks, score_seeds, to_device
 from jaxmnist.generate.example import Bank
 from jaxmnist.generate.suites import Suite
-from jaxmnist.programs import Programs, compile_programs, initial_state, make_generator
+from jaxmnist.programs import Programs, compile_programs, make_generator, make_initial_state
 from jaxmnist.recipe import Recipe, make_recipe
 from jaxmnist.rng import Stream
 from jaxmnist.run.environment import device, git_commit, versions
-from jaxmnist.run.report import spread
+from jaxmnist.run.report import about_digits, spread
 from jaxmnist.settings import check_settings
 from jaxmnist.state import TrainState
 
@@ -50,12 +50,15 @@ def race(
     loading = time.perf_counter() - began
 
     recipe = make_recipe(settings, len(digits.train))
-    programs = compile_programs(recipe, initial_state(recipe, 0, 1), bank)
+    began = time.perf_counter()
+    initialise = make_initial_state(recipe, num_seeds=1)
+    programs = compile_programs(recipe, initialise(0), bank)
+    compiling = time.perf_counter() - began
     read = digits.validation if on_held_out else digits.test
     times, accuracies = [], []
     for number in range(runs):
         began = time.perf_counter()
-        state = initial_state(recipe, settings["seed"] + number, 1)
+        state = initialise(settings["seed"] + number)
         state = jax.block_until_ready(train(recipe, programs, state, bank))
         times.append(loading + time.perf_counter() - began)
         accuracies.append(accuracy(recipe, programs, state, read))
@@ -67,8 +70,8 @@ def race(
         "measured_on": f"{len(read)} {'held-out' if on_held_out else 'test'} digits",
         "accuracy": spread(accuracies),
         "seconds": spread(times) | {"of_these_loading": loading},
-        "compile_seconds": programs.seconds,
-        "data": _about(digits),
+        "compile_seconds": compiling,
+        "data": about_digits(digits),
         "device": device(),
         "versions": versions(),
         "git_commit": commit,
@@ -90,16 +93,6 @@ def accuracy(recipe: Recipe, programs: Programs, state: TrainState, digits: Any)
     blocks = generated_blocks(generate, len(digits), to_device(digits))
     (score,) = score_seeds(recipe.task, programs.predict, state.weights, blocks)
     return float(score[recipe.task.metric])
-
-
-def _about(digits: Digits) -> dict[str, Any]:
-    return {
-        "source": digits.source,
-        "name": digits.title,
-        "official": digits.official,
-        "fingerprint": digits.fingerprint(),
-        "train_examples": len(digits.train),
-    }
 
 
 def words(report: dict[str, Any]) -> str:

@@ -236,7 +236,8 @@ def test(run: Run, state: TrainState, epochs: int) -> tuple[Tested, dict[str, Pa
 
     every_epoch = None
     if state.every_epoch is not None:
-        # Every epoch of every seed is one network more on the axis of seeds.
+        # Every epoch of every seed is one network more on the axis of seeds; they come by way of
+        # the host, as so many may be shared out over other devices.
         rows = jax.tree.map(
             lambda leaf: np.asarray(leaf[:, :epochs]).reshape(-1, *leaf.shape[2:]),
             state.every_epoch,

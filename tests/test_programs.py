@@ -1,6 +1,5 @@
 """The compiled programs of a run: what is in them, how many there are, and their gradients."""
 
-import importlib
 import itertools
 import logging
 import re
@@ -22,20 +21,17 @@ from jaxmnist.programs import compile_programs, initial_state
 from jaxmnist.recipe import Recipe, make_recipe
 from jaxmnist.state import TrainState
 from jaxmnist.steps import example_draws, loss_per_example
-from jaxmnist.systems.listing import list_models
+from jaxmnist.systems.published import SYSTEMS
+from jaxmnist.systems.recipes import find_recipe
 from jaxmnist.train import train_and_evaluate
 
 RATE = 1_000.0  # so large that a step is all gradient, and rounding of the weights nothing
 
-RECIPES = {listed["name"]: listed["config"] for listed in list_models() if listed["config"]}
-RECIPES |= {"seq-compact": "configs/seq.py"}
 QUICK = ("iteration_5", "model_3", "seq-compact")
 
 
 def settings_of(name: str) -> dict[str, Any]:
-    path, _, variant = RECIPES[name].partition(":")
-    module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
-    return module.get_config(variant).to_dict()
+    return find_recipe(SYSTEMS[name].config)
 
 
 def one_batch(name: str, size: int | None = None) -> Recipe:
@@ -117,7 +113,7 @@ def errors(recipe: Recipe, ours: Any, exact: Any) -> float:
     "name",
     [
         n if n in QUICK else pytest.param(n, marks=pytest.mark.slow)
-        for n in sorted(RECIPES.keys() - {"iteration_6", "iteration_7"})  # iteration 5's, undropped
+        for n in sorted(SYSTEMS.keys() - {"iteration_6", "iteration_7"})  # iteration 5's, undropped
     ],
 )
 def test_gradients_of_the_whole_compiled_step(name: str, source: Source) -> None:

@@ -1,7 +1,5 @@
 """The comparison from beginning to end."""
 
-import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
@@ -18,6 +16,7 @@ from jaxmnist.bench.workload import Workload, make_workload
 from jaxmnist.devices import cores, split_cpu
 from jaxmnist.errors import UserError
 from jaxmnist.run.environment import device, git_commit, versions
+from jaxmnist.run.progress import StatusLine
 
 QUIET_SECONDS = 2.0  # between lines where output does not go to a terminal
 
@@ -37,14 +36,14 @@ def compare(options: Options) -> dict[str, Any]:
     options = options._replace(against=options.against or _best_rivals())
     if missing := [name for name in options.against if name not in rivals]:
         raise UserError(f"{missing[0]} cannot run here: it needs an NVIDIA GPU, leave it out.")
-    progress = _Progress()
-    progress.tell("measuring the matmul peak")
+    line = StatusLine(QUIET_SECONDS)
+    line.show("measuring the matmul peak ...")
     gflops = matmul_gflops()
     cases = [(system, size) for system in options.systems for size in options.batch_sizes]
     rows, digits = [], ""
     for number, (system, size) in enumerate(cases, 1):
-        tell = progress.about(f"{system}, batch {size} ({number}/{len(cases)})")
-        tell("making examples")
+        subject = f"{system}, batch {size} ({number}/{len(cases)})"
+        _tell(line, subject, "making examples")
         work = make_workload(system, size, options)
         digits = work.digits.title
         contenders: dict[str, Prepare] = {OURS: partial(ours.prepare, work)}
@@ -54,7 +53,7 @@ def compare(options: Options) -> dict[str, Any]:
             examples_per_step=work.examples_per_step,
             rounds=options.rounds,
             seconds=options.seconds,
-            tell=tell,
+            tell=partial(_tell, line, subject),
         )
         rows.append(
             {
@@ -66,7 +65,7 @@ def compare(options: Options) -> dict[str, Any]:
                 "contenders": contender_figures(timed, work.train_flops(), gflops * 1e9),
             }
         )
-    progress.end()
+    line.clear()
     return {
         "rows": rows,
         "geometric_mean_ratio": geometric_means(rows),
@@ -108,6 +107,10 @@ def find_rivals(threads: int) -> dict[str, Callable[[Workload], Ready]]:
     return rivals
 
 
+def _tell(line: StatusLine, subject: str, text: str) -> None:
+    line.show(f"{subject}: {text} ...")
+
+
 def _best_rivals() -> tuple[str, ...]:
     on_gpu = jax.default_backend() == "gpu"
     return ("eager", "channels_last", *(("cuda_graphs",) if on_gpu else ()))
@@ -130,29 +133,3 @@ def _notes(options: Options) -> list[str]:
     if options.seeds > 1:
         notes.append(f"{OURS} trains all seeds in one program, PyTorch one after the other.")
     return notes
-
-
-class _Progress:
-    """Says on stderr what is going on: one line that moves, or elsewhere a line now and then."""
-
-    def __init__(self) -> None:
-        self.live = sys.stderr.isatty()
-        self.told = time.perf_counter()
-
-    def tell(self, text: str) -> None:
-        """Shows a text."""
-        now = time.perf_counter()
-        if self.live:
-            print(f"\r\033[K{text} ...", end="", file=sys.stderr, flush=True)
-        elif now - self.told >= QUIET_SECONDS:
-            self.told = now
-            print(f"{text} ...", file=sys.stderr, flush=True)
-
-    def about(self, subject: str) -> Callable[[str], None]:
-        """Returns a function that shows texts about a subject."""
-        return lambda text: self.tell(f"{subject}: {text}")
-
-    def end(self) -> None:
-        """Takes the line away."""
-        if self.live:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)

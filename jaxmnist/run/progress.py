@@ -9,26 +9,44 @@ from jaxmnist.state import Metrics
 LOG_SECONDS = 30.0  # between lines where output goes to a file
 
 
+class StatusLine:
+    """One line on stderr that moves on a terminal, elsewhere a line now and then."""
+
+    def __init__(self, seconds: float) -> None:
+        """`seconds` pass at least between lines where output goes to a file."""
+        self.live, self.seconds = sys.stderr.isatty(), seconds
+        self.told = time.perf_counter()
+
+    def show(self, text: str) -> None:
+        """Shows a text, unless the last one was shown just now."""
+        if self.live:
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        elif time.perf_counter() - self.told >= self.seconds:
+            self.told = time.perf_counter()
+            print(text, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Takes the line away."""
+        if self.live:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
 class Progress:
-    """Shows training on a terminal as one line that moves, elsewhere as a line now and then."""
+    """Shows how training goes, epoch by epoch."""
 
     def __init__(self, epochs: int, epoch: int, examples: int, seeds: int) -> None:
         """Starts the clock at `epoch` finished epochs of `examples` examples in `seeds` seeds."""
         self.epochs, self.epoch, self.examples, self.seeds = epochs, epoch, examples, seeds
-        self.began = self.told = time.perf_counter()
+        self.began = time.perf_counter()
         self.skipped = epoch * examples
-        self.live = sys.stderr.isatty()
+        self.line = StatusLine(LOG_SECONDS)
 
     def show(self, done: int, loss: float, accuracy: float) -> None:
         """Tells how the epoch under way is doing after `done` of its examples."""
-        now = time.perf_counter()
-        if not self.live and now - self.told < LOG_SECONDS:
-            return
-        self.told = now
         total = self.epoch * self.examples + done
-        rate = max(total - self.skipped, 1) / (now - self.began)
+        rate = max(total - self.skipped, 1) / (time.perf_counter() - self.began)
         left = (self.epochs * self.examples - total) / rate
-        self._write(
+        self.line.show(
             f"epoch {self.epoch + 1}/{self.epochs} {done / self.examples:4.0%}  "
             f"loss {loss:.4f}  accuracy {accuracy:6.2%}  "
             f"{rate * self.seeds:,.0f} examples/s  at most {duration(left)} left"
@@ -36,20 +54,9 @@ class Progress:
 
     def end_epoch(self, line: str) -> None:
         """Ends the epoch with a line that stays."""
-        self._clear()
+        self.line.clear()
         print(line, flush=True)
         self.epoch += 1
-
-    def _write(self, text: str) -> None:
-        if self.live:
-            self._clear()
-            print(text, end="", file=sys.stderr, flush=True)
-        else:
-            print(text, flush=True)
-
-    def _clear(self) -> None:
-        if self.live:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

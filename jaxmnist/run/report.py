@@ -114,15 +114,7 @@ def summarise(
         "seed": settings["seed"],
         "num_seeds": count,
         "epochs": len(history),
-        "data": {
-            "source": digits.source,
-            "name": digits.title,
-            "official": digits.official,
-            "fingerprint": digits.fingerprint(),
-            "train_examples": len(digits.train),
-            "validation_examples": len(digits.validation),
-            "test_examples": len(digits.test),
-        },
+        "data": about_digits(digits),
         "test": {
             "metric": task.metric,
             **spread([s[task.metric] for s in tested.suites["clean"]]),
@@ -138,6 +130,19 @@ def summarise(
         "device": device(),
         "versions": versions(),
         "git_commit": commit,
+    }
+
+
+def about_digits(digits: Digits) -> dict[str, Any]:
+    """Says which digits a figure was measured with."""
+    return {
+        "source": digits.source,
+        "name": digits.title,
+        "official": digits.official,
+        "fingerprint": digits.fingerprint(),
+        "train_examples": len(digits.train),
+        "validation_examples": len(digits.validation),
+        "test_examples": len(digits.test),
     }
 
 
