@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmnist.models.backend import BACKENDS
+from jaxmnist.models.backend import BACKENDS, WIDE
 from jaxmnist.models.layers import BatchNorm
 
 torch = pytest.importorskip("torch")
@@ -43,6 +43,35 @@ def test_convolution_and_pool_are_pytorchs(backend: str, padding: int) -> None:
     np.testing.assert_allclose(run(kernel), theirs, rtol=1e-5, atol=1e-5 * np.abs(theirs).max())
     kernel[0, 0, 0, 0] += 0.01
     assert np.abs(run(kernel) - theirs).max() > 1e-3
+
+
+@pytest.mark.parametrize("height", [8, 9])
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("width", [5, 6])
+def test_wide_convolutions_are_pytorchs(height: int, width: int, padding: int) -> None:
+    """They take another form, in pairs of rows: an odd last row must come out, too."""
+    random = np.random.RandomState(height * width)
+    images = random.randn(2, WIDE, height, width)
+    kernel = random.randn(3, 3, WIDE, WIDE + 1)
+    theirs = torch.nn.functional.conv2d(
+        torch.from_numpy(images),
+        torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()),
+        padding=padding,
+    ).numpy()
+
+    def run(kernel: np.ndarray, dtype: type) -> np.ndarray:
+        with jax.enable_x64(dtype is np.float64):
+            x = jnp.asarray(images.transpose(1, 2, 3, 0), dtype)
+            out = BACKENDS["batch_minor"].conv(x, jnp.asarray(kernel, dtype), padding)
+            return np.asarray(out).transpose(3, 0, 1, 2)
+
+    def difference(kernel: np.ndarray, dtype: type) -> float:
+        return float(np.abs(run(kernel, dtype) - theirs).max() / np.abs(theirs).max())
+
+    assert difference(kernel, np.float64) < 1e-14  # the same sum in another order
+    assert difference(kernel, np.float32) < 2e-6  # of 288 rounded products
+    kernel[2, 1, 0, 0] += 0.01
+    assert difference(kernel, np.float64) > 1e-5
 
 
 def test_batch_norm_keeps_pytorchs_running_statistics() -> None:
