@@ -89,7 +89,8 @@ def train_step(
 ) -> tuple[TrainState, Metrics]:
     """Generates a batch from its keys and learns from it; `parts` as in `update`."""
     images, labels = jax.vmap(generate, in_axes=(0, None))(draws, bank)
-    return update(state, images, labels, **parts)
+    # Without a barrier they are made anew for each of the shifted slices of the first convolution.
+    return update(state, lax.optimization_barrier(images), labels, **parts)
 
 
 def example_draws(
