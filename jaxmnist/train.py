@@ -30,6 +30,7 @@ from jaxmnist.rng import Stream
 from jaxmnist.run.board import open_board
 from jaxmnist.run.environment import git_commit
 from jaxmnist.run.folder import RunFolder
+from jaxmnist.run.lock import locked
 from jaxmnist.run.plots import Panel, draw_curves, draw_predictions, pick
 from jaxmnist.run.progress import Pacer, Progress, rates
 from jaxmnist.run.report import Tested, describe, epoch_line, epoch_row, summarise
@@ -38,7 +39,7 @@ from jaxmnist.settings import check_settings
 from jaxmnist.state import Metrics, TrainState
 from jaxmnist.steps import has_stopped
 from jaxmnist.storage import checkpoint
-from jaxmnist.storage.weights import FILE_NAME, save_weights
+from jaxmnist.storage.weights import FILE_NAME, fingerprint, save_weights
 
 PICTURED_BLOCKS = 10  # blocks of test examples among which the picture finds its own
 
@@ -83,6 +84,21 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
     digits = load_digits(**settings["data"])
     recipe = make_recipe(settings, len(digits.train))
     folder.create()
+    with locked(workdir):
+        summary = _run(settings, folder, digits, recipe, watch, commit)
+        print(describe(summary), flush=True)
+        return folder.write("summary.json", json.dumps(summary, indent=2) + "\n")
+
+
+def _run(
+    settings: dict[str, Any],
+    folder: RunFolder,
+    digits: Digits,
+    recipe: Recipe,
+    watch: Stopwatch,
+    commit: str | None,
+) -> dict[str, Any]:
+    """Does all the work of a run and returns its summary."""
     bank = for_all_seeds(to_device(digits.train), settings["num_seeds"])
     state = initial_state(recipe, settings["seed"], settings["num_seeds"])
     parameters = count_parameters(state.params) // settings["num_seeds"]
@@ -105,13 +121,21 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
         tested, panels = test(run, state, len(history))
         title = f"{settings['name']} on {digits.title}"
         watched = settings["validation"]["digits"]
-        draw_curves(workdir / "plots" / "curves.png", title, history, recipe.task, watched)
-        draw_predictions(workdir / "plots" / "predictions.png", f"{title}, test digits", panels)
+        plots = folder.path / "plots"
+        draw_curves(plots / "curves.png", title, history, recipe.task, watched)
+        draw_predictions(plots / "predictions.png", f"{title}, test digits", panels)
         save_selected(run, state)
-    seconds = watch.seconds()
-    summary = summarise(settings, recipe, digits, parameters, history, tested, seconds, commit)
-    print(describe(summary), flush=True)
-    return folder.write("summary.json", json.dumps(summary, indent=2) + "\n")
+    return summarise(
+        settings,
+        recipe,
+        digits,
+        parameters,
+        history,
+        tested,
+        fingerprint(state.weights),
+        watch.seconds(),
+        commit,
+    )
 
 
 def _refuse_stand_in(workdir: Path, settings: dict[str, Any], finished: dict[str, Any]) -> None:

@@ -17,9 +17,11 @@ from jaxmnist.evaluate import score_seeds
 from jaxmnist.programs import initial_state
 from jaxmnist.recipe import make_recipe
 from jaxmnist.run.folder import RunFolder
+from jaxmnist.run.lock import locked
 from jaxmnist.run.progress import Progress
 from jaxmnist.state import TrainState
 from jaxmnist.storage.checkpoint import open_checkpoints, restore_latest
+from jaxmnist.storage.weights import fingerprint
 from jaxmnist.train import train_and_evaluate
 
 
@@ -78,7 +80,9 @@ def test_stopped_and_resumed_is_the_same_as_straight_through(
     for file in ("metrics.jsonl", "weights.safetensors"):
         assert (workdir / file).read_bytes() == (through / file).read_bytes()
     summaries = [json.loads((w / "summary.json").read_text()) for w in (workdir, through)]
-    assert summaries[0]["suites"] == summaries[1]["suites"]
+    for field in ("suites", "weights_sha256"):
+        assert summaries[0][field] == summaries[1][field]
+    assert summaries[0]["weights_sha256"] == fingerprint(theirs.weights)
 
 
 def test_a_resumed_run_with_another_key_is_not_the_same(through: Path) -> None:
@@ -86,6 +90,11 @@ def test_a_resumed_run_with_another_key_is_not_the_same(through: Path) -> None:
     state = last_state(through, small())[0]
     other = state._replace(key=jax.vmap(jax.random.key)(np.array([1])))
     assert bits(state) != bits(other)
+    *others, last = jax.tree.leaves(state.weights)
+    changed = jax.tree.unflatten(
+        jax.tree.structure(state.weights), [*others, np.nextafter(last, np.inf, dtype=last.dtype)]
+    )
+    assert fingerprint(state.weights) != fingerprint(changed)
 
 
 def test_latest_and_best_checkpoints_are_kept(through: Path) -> None:
@@ -127,6 +136,12 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(
     shutil.rmtree(newest)
     train_and_evaluate(small(), workdir)
     assert (workdir / "metrics.jsonl").read_bytes() == (through / "metrics.jsonl").read_bytes()
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    RunFolder(tmp_path / "run", small()).create()
+    with locked(tmp_path / "run"), pytest.raises(UserError, match="in use by process"):
+        train_and_evaluate(small(), tmp_path / "run")
 
 
 def test_a_folder_of_another_configuration_is_refused_with_the_fields(through: Path) -> None:

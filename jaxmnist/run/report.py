@@ -81,6 +81,7 @@ def summarise(
     parameters: int,
     history: Sequence[dict[str, Any]],
     tested: Tested,
+    weights_hash: str,
     seconds: dict[str, float],
     commit: str | None,
 ) -> dict[str, Any]:
@@ -93,6 +94,7 @@ def summarise(
       parameters: of one network.
       history: the lines of `metrics.jsonl`.
       tested: what was measured on test digits.
+      weights_hash: of the last epoch's weights, of all seeds.
       seconds: what each part of the run took.
       commit: of the source tree that ran.
     """
@@ -125,6 +127,7 @@ def summarise(
         "protocol": _protocol(settings, task, history, tested, published),
         # A published figure never stands beside other digits.
         "published": published._asdict() if published and digits.official else None,
+        "weights_sha256": weights_hash,  # the same where recipe, machine and versions are
         "seconds": seconds,
         "examples_per_second": examples / max(seconds["train"], 1e-9),
         "device": device(),

@@ -1,5 +1,6 @@
 """One network's weights in a safetensors file that also says which network they belong to."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +38,14 @@ def save_weights(path: Path, weights: Weights, about: dict[str, Any]) -> None:
     flat = flatten_dict(weights._asdict(), sep=".")
     arrays = {name: np.asarray(value, order="C") for name, value in flat.items()}
     write_whole(path, save(arrays, metadata={"jaxmnist": json.dumps(about, sort_keys=True)}))
+
+
+def fingerprint(weights: Weights) -> str:
+    """Returns the SHA-256 of all bits of weights, of one network or of all seeds'."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(weights):  # in the order of names
+        digest.update(np.asarray(leaf, order="C").tobytes())
+    return digest.hexdigest()
 
 
 def load_weights(path: Path) -> Loaded:
