@@ -7,8 +7,11 @@
 
 The config's path is relative to where you stand; what follows the colon is one of its variants.
 Started again with the same --workdir, an unfinished run goes on where it was and a finished one is
-only reported. The last line on stdout is the path of summary.json. The exit code is 0, or 2 if
-something has to be mended first. --helpfull lists the flags of all libraries, too.
+only reported. The last line on stdout is the path of summary.json.
+
+Ctrl-C or SIGTERM: the run saves where it is, even in the middle of an epoch, and leaves. The exit
+code is 0, 2 if something has to be mended first, 130 after Ctrl-C, 143 after SIGTERM.
+--helpfull lists the flags of all libraries, too.
 """
 
 import sys
@@ -18,7 +21,7 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from jaxmnist.errors import UserError
+from jaxmnist.errors import Interrupted, UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Recipe: FILE.py or FILE.py:VARIANT.")
 WORKDIR = flags.DEFINE_string("workdir", "", "Run folder; default: runs/<config>[-<variant>].")
@@ -84,8 +87,12 @@ def main(arguments: list[str]) -> None:
         print(train_and_evaluate(resolve(), workdir))
     except UserError as error:
         fail(str(error))
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        sys.exit(stop.code)
     except KeyboardInterrupt:
-        fail("interrupted; the same command goes on after the last finished epoch.")
+        print("interrupted before anything was trained.", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

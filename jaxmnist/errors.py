@@ -1,4 +1,4 @@
-"""The one exception that people see."""
+"""The exceptions that people see."""
 
 
 class UserError(Exception):
@@ -6,3 +6,12 @@ class UserError(Exception):
 
     `launch.py` and the command line print it without a traceback and exit with code 2.
     """
+
+
+class Interrupted(Exception):  # noqa: N818  like KeyboardInterrupt, no error
+    """Somebody asked a run to stop, and it has saved what it had; the message says how to go on."""
+
+    def __init__(self, message: str, code: int) -> None:
+        """`code` is the exit code: 128 and the number of the signal, as shells have it."""
+        super().__init__(message)
+        self.code = code

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
@@ -54,6 +55,9 @@ class TrainState(NamedTuple):
     schedule: Tree
     best: Best
     sums: Metrics  # of the epoch under way
+    diverged: Int[
+        Array, ""
+    ]  # the step at which numbers went wrong, and nothing more was learnt; -1
     every_epoch: Weights | None  # rows of every epoch's weights, where a recipe keeps them
 
     @property
@@ -97,5 +101,17 @@ def init_state(
         schedule=schedule.init(),
         best=Best(jnp.float32(math.inf if mode == "min" else -math.inf), jnp.int32(0), weights),
         sums=Metrics.zero(),
+        diverged=jnp.int32(-1),
         every_epoch=rows if keep_epochs else None,
     )
+
+
+def survivors(state: TrainState) -> tuple[TrainState, Int[np.ndarray, " n"]]:
+    """Returns the states of the seeds that have not diverged, and which of all seeds they are."""
+    kept = np.flatnonzero(np.asarray(state.diverged) < 0)
+    if len(kept) == len(state.step):
+        return state, kept
+    # By way of the host, since so many may be shared out over other devices.
+    numbers = state._replace(key=jax.random.key_data(state.key))
+    rows = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[kept]), numbers)
+    return rows._replace(key=jax.random.wrap_key_data(rows.key)), kept

@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxmnist.generate.example import Bank, Draws, Generate
 from jaxmnist.models.network import Network
 from jaxmnist.optim.optimizers import set_hyperparameters
 from jaxmnist.optim.schedules import Mode, Schedule
 from jaxmnist.rng import Stream, stream_key, stream_keys
-from jaxmnist.state import Best, Metrics, TrainState
+from jaxmnist.state import Best, Metrics, TrainState, Tree
 
 
 class Watch(NamedTuple):
@@ -59,7 +59,11 @@ def update(
     optimizer: optax.GradientTransformation,
     schedule: Schedule,
 ) -> tuple[TrainState, Metrics]:
-    """Makes one step of the optimizer on one batch."""
+    """Makes one step of the optimizer on one batch.
+
+    Where loss or gradients are not finite (or so large that their squares overflow) the state stays
+    as it was, and notes the step; from then on it stays as it is.
+    """
 
     def loss_fn(params: Any) -> tuple[Float[Array, ""], tuple[Array, Any]]:
         logits, changed = network.apply(
@@ -75,13 +79,19 @@ def update(
     hyperparameters = schedule.values(state.schedule, state.step)
     opt_state = set_hyperparameters(state.opt_state, hyperparameters)
     updates, opt_state = optimizer.update(gradients, opt_state, state.params)
-    state = state._replace(
+    new = state._replace(
         step=state.step + 1,
         params=optax.apply_updates(state.params, updates),
         batch_stats=batch_stats,
         opt_state=opt_state,
     )
-    return state, measure(logits, labels)
+    metrics = measure(logits, labels)
+    finite = jnp.isfinite(metrics.loss) & jnp.isfinite(optax.tree.norm(gradients, squared=True))
+    sound = finite & ~has_diverged(state)
+    return (
+        _select(sound, new, note_divergence(state, finite, state.step)),
+        _select(sound, metrics, Metrics.zero()),
+    )
 
 
 def train_step(
@@ -151,7 +161,7 @@ def run_steps(
         has_rest = last > epoch_start + full
         new = lax.cond(has_rest, lambda s: step_on(s, order[full * batch_size :]), lambda s: s, new)
     stopped = has_stopped(state, epoch, watch)
-    return jax.tree.map(lambda old, new: jnp.where(stopped, old, new), state, new)
+    return _select(stopped, state, new)
 
 
 def end_epoch(
@@ -162,13 +172,16 @@ def end_epoch(
     schedule: Schedule,
     watch: Watch,
 ) -> TrainState:
-    """Takes the validation metric of epoch `epoch` (from 1) into schedule and best weights."""
+    """Takes the validation metric of epoch `epoch` (from 1) into schedule and best weights.
+
+    A metric that is not a number says that validation went wrong: it ends the run like a step that
+    does.
+    """
+    state = note_divergence(state, jnp.isfinite(metric), state.step - 1)
     improved = watch.better(metric, state.best.metric)
     new = state._replace(
         schedule=schedule.observe(state.schedule, metric),
-        best=jax.tree.map(
-            lambda a, b: jnp.where(improved, a, b), Best(metric, epoch, state.weights), state.best
-        ),
+        best=_select(improved, Best(metric, epoch, state.weights), state.best),
         sums=Metrics.zero(),
     )
     if state.every_epoch is not None:
@@ -176,13 +189,30 @@ def end_epoch(
             lambda rows, row: rows.at[epoch - 1].set(row), state.every_epoch, state.weights
         )
         new = new._replace(every_epoch=kept)
-    stopped = has_stopped(state, epoch - 1, watch)
-    return jax.tree.map(lambda old, new: jnp.where(stopped, old, new), state, new)
+    return _select(has_stopped(state, epoch - 1, watch), state, new)
 
 
 def has_stopped(state: TrainState, epoch: int | Array, watch: Watch) -> Array:
-    """Says whether the first `epoch` epochs ended with too many of them without improvement."""
-    return epoch - state.best.epoch >= watch.patience
+    """Says whether a run learns nothing more after its first `epoch` epochs.
+
+    That is so if too many of them ended without improvement, or if its numbers went wrong.
+    """
+    return (epoch - state.best.epoch >= watch.patience) | has_diverged(state)
+
+
+def has_diverged(state: TrainState) -> Array:
+    """Says whether loss, gradients or validation stopped being numbers."""
+    return state.diverged >= 0
+
+
+def note_divergence(state: TrainState, finite: Bool[Array, ""], step: Int[Array, ""]) -> TrainState:
+    """Notes the step at which numbers went wrong, if this is the first."""
+    first = ~finite & ~has_diverged(state)
+    return state._replace(diverged=jnp.where(first, step, state.diverged))
+
+
+def _select(condition: Bool[Array, ""], yes: Tree, no: Tree) -> Tree:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:

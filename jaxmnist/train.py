@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,11 +11,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Int
 
 from jaxmnist.caches import keep_compiled_programs
 from jaxmnist.data.sources import VARIABLE, Digits, in_cache, load_digits
 from jaxmnist.devices import for_all_seeds, split_cpu
-from jaxmnist.errors import UserError
+from jaxmnist.errors import Interrupted, UserError
 from jaxmnist.evaluate import (
     generated_blocks,
     predict_blocks,
@@ -24,22 +27,32 @@ from jaxmnist.evaluate import (
 from jaxmnist.generate.example import Bank
 from jaxmnist.models.network import Weights
 from jaxmnist.models.table import count_parameters, layer_table
-from jaxmnist.programs import Programs, compile_programs, initial_state, make_generator
+from jaxmnist.programs import Block, Programs, compile_programs, initial_state, make_generator
 from jaxmnist.recipe import Recipe, make_recipe
 from jaxmnist.rng import Stream
 from jaxmnist.run.board import open_board
 from jaxmnist.run.environment import git_commit
 from jaxmnist.run.folder import RunFolder
+from jaxmnist.run.interrupt import StopRequest, stop_on_signal
 from jaxmnist.run.lock import locked
 from jaxmnist.run.plots import Panel, draw_curves, draw_predictions, pick
 from jaxmnist.run.progress import Pacer, Progress, rates
-from jaxmnist.run.report import Tested, describe, epoch_line, epoch_row, summarise
+from jaxmnist.run.report import (
+    Tested,
+    describe,
+    diverged_seeds,
+    epoch_line,
+    epoch_row,
+    summarise,
+    what_diverged,
+)
 from jaxmnist.run.stopwatch import Stopwatch
 from jaxmnist.settings import check_settings
-from jaxmnist.state import Metrics, TrainState
-from jaxmnist.steps import has_stopped
+from jaxmnist.state import Metrics, TrainState, survivors
+from jaxmnist.steps import has_diverged, has_stopped
 from jaxmnist.storage import checkpoint
 from jaxmnist.storage.weights import FILE_NAME, fingerprint, save_weights
+from jaxmnist.tasks import Scores
 
 PICTURED_BLOCKS = 10  # blocks of test examples among which the picture finds its own
 
@@ -53,6 +66,18 @@ class Run(NamedTuple):
     digits: Digits
     bank: Bank  # the training digits, on the device
     programs: Programs
+    asked_to_stop: StopRequest
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the state is saved."""
+        return self.folder.path / "checkpoints"
+
+    @property
+    def watched_metric(self) -> str:
+        """What early stopping, a plateau and the choice of an epoch go by."""
+        by_loss = self.settings["validation"]["metric"] == "loss"
+        return "loss" if by_loss else self.recipe.task.metric
 
 
 def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
@@ -68,7 +93,8 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
       The path of `summary.json`.
 
     Raises:
-      UserError: if settings, data or folder cannot be used.
+      UserError: if settings, data or folder cannot be used, or if no seed's numbers stay finite.
+      Interrupted: if Ctrl-C or SIGTERM asked for it; what was learnt until then is saved.
     """
     watch = Stopwatch()
     commit = git_commit()  # now, as the source tree may move on while the run goes on
@@ -84,8 +110,8 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
     digits = load_digits(**settings["data"])
     recipe = make_recipe(settings, len(digits.train))
     folder.create()
-    with locked(workdir):
-        summary = _run(settings, folder, digits, recipe, watch, commit)
+    with locked(workdir), stop_on_signal() as asked_to_stop:
+        summary = _run(settings, folder, digits, recipe, watch, commit, asked_to_stop)
         print(describe(summary), flush=True)
         return folder.write("summary.json", json.dumps(summary, indent=2) + "\n")
 
@@ -97,6 +123,7 @@ def _run(
     recipe: Recipe,
     watch: Stopwatch,
     commit: str | None,
+    asked_to_stop: StopRequest,
 ) -> dict[str, Any]:
     """Does all the work of a run and returns its summary."""
     bank = for_all_seeds(to_device(digits.train), settings["num_seeds"])
@@ -111,20 +138,22 @@ def _run(
     )
     with watch.part("compile"):
         programs = compile_programs(recipe, state, bank)
-    run = Run(settings, recipe, folder, digits, bank, programs)
+    run = Run(settings, recipe, folder, digits, bank, programs, asked_to_stop)
 
     state, history = train(run, state, watch)
+    lost = diverged_seeds(state, recipe, settings["seed"])
+    state, seeds = survivors(state)
 
     # The only time that a run reads test digits (but for published code that watched them).
     print("evaluating on test digits ...", flush=True)
     with watch.part("evaluate"):
-        tested, panels = test(run, state, len(history))
+        tested, panels = test(run, state, seeds, len(history))
         title = f"{settings['name']} on {digits.title}"
         watched = settings["validation"]["digits"]
         plots = folder.path / "plots"
         draw_curves(plots / "curves.png", title, history, recipe.task, watched)
         draw_predictions(plots / "predictions.png", f"{title}, test digits", panels)
-        save_selected(run, state)
+        save_selected(run, state, seeds)
     return summarise(
         settings,
         recipe,
@@ -132,6 +161,7 @@ def _run(
         parameters,
         history,
         tested,
+        lost,
         fingerprint(state.weights),
         watch.seconds(),
         commit,
@@ -150,84 +180,138 @@ def _refuse_stand_in(workdir: Path, settings: dict[str, Any], finished: dict[str
 
 
 def train(run: Run, state: TrainState, watch: Stopwatch) -> tuple[TrainState, list[dict[str, Any]]]:
-    """Trains until the last epoch, or until no seed improves; saves a checkpoint every epoch.
+    """Trains until the last epoch, or until no seed learns any more; saves every epoch.
+
+    Asked to stop, it saves at once, in the middle of an epoch, too.
 
     Returns:
       The last state and the lines of `metrics.jsonl`.
     """
-    recipe, settings, fingerprint = run.recipe, run.settings, run.digits.fingerprint()
-    validate = make_generator(
+    recipe, fingerprint = run.recipe, run.digits.fingerprint()
+    validation = validation_blocks(run)
+    step, history = 0, []
+    if saved := checkpoint.restore_latest(run.checkpoints, state, print):
+        state, record = saved
+        if record["data"] != fingerprint:
+            raise UserError(
+                f"{run.folder.path} was trained on other digits than {run.digits.title}: "
+                "give the same data, or another --workdir."
+            )
+        step, history = record["step"], record["history"]
+        watch.add(record["seconds"])
+        print(f"resuming {run.folder.path} after {position(run, step)}", flush=True)
+    run.folder.write_lines("metrics.jsonl", history)
+
+    def save(error: float | None) -> None:
+        record = {"step": step, "error": error, "data": fingerprint, "history": history}
+        checkpoint.save(run.checkpoints, state, record | {"seconds": watch.seconds()})
+
+    progress = Progress(recipe.epochs, step / recipe.steps, recipe.examples, len(state.step))
+    with (
+        open_board(run.folder.path, len(history) + 1) as add_to_board,
+        watch.part("train"),
+        run.asked_to_stop.answered(),
+    ):
+        for epoch in range(len(history), recipe.epochs):
+            if has_stopped(state, epoch, recipe.watch).all():
+                break
+            state, step = run_epoch(run, state, epoch, step, progress)
+            scores = validate(run, state, validation(epoch))
+            if scores is not None:
+                row = epoch_row(epoch + 1, recipe.task, state, scores, history)
+                metrics = jnp.float32([score[run.watched_metric] for score in scores])
+                losses = jnp.float32([score["loss"] for score in scores])
+                metrics = jnp.where(jnp.isfinite(losses), metrics, jnp.nan)
+                state = run.programs.end_epoch(state, metrics, jnp.int32(epoch + 1))
+            if scores is None or has_diverged(state).all():
+                save(error=None)
+                break
+            history.append(row)
+            error = row[f"validation_{run.watched_metric}"]
+            save(error if recipe.watch.mode == "min" else 1 - error)
+            run.folder.write_lines("metrics.jsonl", history)
+            add_to_board(row)
+            progress.end_epoch(epoch_line(row, recipe))
+    lost = diverged_seeds(state, recipe, run.settings["seed"])
+    if len(lost) == len(state.step):
+        raise UserError(
+            f"{what_diverged(lost[0])}: lower schedule.learning_rate and give another --workdir; "
+            f"the state before that step is kept in {run.checkpoints}."
+        )
+    if run.asked_to_stop():
+        raise Interrupted(
+            f"interrupted, and saved after {position(run, step)}: the same command goes on there.",
+            run.asked_to_stop.code,
+        )
+    for one in lost:
+        print(f"warning: {what_diverged(one)}; it is left out of what follows", flush=True)
+    if len(history) < recipe.epochs:
+        print(f"no improvement in {recipe.watch.patience} epochs: stopped early")
+    return state, history
+
+
+def run_epoch(
+    run: Run, state: TrainState, epoch: int, step: int, progress: Progress
+) -> tuple[TrainState, int]:
+    """Runs an epoch from `step` on, in pieces sent ahead: the device never waits for a line.
+
+    Asked to stop, or once no seed's numbers are finite, it ends before the epoch does.
+
+    Returns:
+      The state, and the step that comes next.
+    """
+    pacer = Pacer()
+    last = (epoch + 1) * run.recipe.steps
+    under_way: list[tuple[int, Metrics, Array]] = []
+    while step < last and not run.asked_to_stop():
+        piece = min(pacer.steps, last - step)
+        state = run.programs.run_steps(state, jnp.int32(step), jnp.int32(step + piece), run.bank)
+        step += piece
+        # A copy, because the state itself is given away to the next piece.
+        under_way.append((piece, *jax.tree.map(jnp.copy, (state.sums, has_diverged(state)))))
+        if len(under_way) > 1:
+            ended, sums, diverged = under_way.pop(0)
+            progress.show(int(np.max(sums.examples)), *rates(sums))
+            pacer.finished(ended)
+            if diverged.all():
+                break
+    return state, step
+
+
+def validation_blocks(run: Run) -> Callable[[int], Iterator[Block]]:
+    """Returns `epoch -> blocks` of the examples that are watched."""
+    recipe, settings = run.recipe, run.settings
+    generate = make_generator(
         recipe.task.example(recipe.validation),
         seed=settings["data"]["split_seed"],
         streams=(Stream.VALIDATION_DRAW, Stream.VALIDATION_AUGMENT),
     )
-    watched = run.digits.part(settings["validation"]["digits"])
-    watched_bank = to_device(watched)
-    count = recipe.task.list_length(settings["validation"]["examples"], len(watched))
-    by_loss = settings["validation"]["metric"] == "loss"
-    watched_metric = "loss" if by_loss else recipe.task.metric
-    history: list[dict[str, Any]] = []
-    with checkpoint.open_checkpoints(run.folder.path / "checkpoints") as checkpoints:
-        if saved := checkpoint.restore_latest(checkpoints, state):
-            state, record = saved
-            if record["data"] != fingerprint:
-                raise UserError(
-                    f"{run.folder.path} was trained on other digits than {run.digits.title}: "
-                    "give the same data, or another --workdir."
-                )
-            history = record["history"]
-            watch.add(record["seconds"])
-            print(f"resuming {run.folder.path} after epoch {len(history)}", flush=True)
-        run.folder.write_lines("metrics.jsonl", history)
-
-        progress = Progress(recipe.epochs, len(history), recipe.examples, len(state.step))
-        with open_board(run.folder.path, len(history) + 1) as add_to_board, watch.part("train"):
-            for epoch in range(len(history), recipe.epochs):
-                if has_stopped(state, epoch, recipe.watch).all():
-                    print(f"no improvement in {recipe.watch.patience} epochs: stopping early")
-                    break
-                state = run_epoch(run, state, epoch, progress)
-
-                blocks = generated_blocks(validate, count, watched_bank, epoch)
-                scores = score_seeds(recipe.task, run.programs.predict, state.weights, blocks)
-                previous = history[-1] if history else None
-                row = epoch_row(epoch + 1, recipe.task, state, scores, previous)
-                metrics = jnp.array([score[watched_metric] for score in scores], jnp.float32)
-                state = run.programs.end_epoch(state, metrics, jnp.int32(epoch + 1))
-
-                if not np.isfinite([row["train_loss"], row["validation_loss"]]).all():
-                    raise UserError(
-                        f"the loss was not a number in epoch {epoch + 1} (learning rate "
-                        f"{row['learning_rate']:.3g}): lower schedule.learning_rate and give "
-                        f"another --workdir; what {run.folder.path} holds is kept."
-                    )
-                history.append(row)
-                record = {"data": fingerprint, "history": history, "seconds": watch.seconds()}
-                value = row[f"validation_{watched_metric}"]
-                error = value if recipe.watch.mode == "min" else 1 - value
-                checkpoint.save(checkpoints, epoch + 1, state, record, error)
-                run.folder.write_lines("metrics.jsonl", history)
-                add_to_board(row)
-                progress.end_epoch(epoch_line(row, recipe))
-    return state, history
+    digits = run.digits.part(settings["validation"]["digits"])
+    count = recipe.task.list_length(settings["validation"]["examples"], len(digits))
+    return partial(generated_blocks, generate, count, to_device(digits))
 
 
-def run_epoch(run: Run, state: TrainState, epoch: int, progress: Progress) -> TrainState:
-    """Runs one epoch in pieces that are sent ahead, so that the device never waits for a line."""
-    pacer = Pacer()
-    first, last = epoch * run.recipe.steps, (epoch + 1) * run.recipe.steps
-    under_way: list[tuple[int, Metrics]] = []
-    while first < last:
-        piece = min(pacer.steps, last - first)
-        state = run.programs.run_steps(state, jnp.int32(first), jnp.int32(first + piece), run.bank)
-        first += piece
-        # A copy, because the state itself is given away to the next piece.
-        under_way.append((piece, jax.tree.map(jnp.copy, state.sums)))
-        if len(under_way) > 1:
-            ended, sums = under_way.pop(0)
-            progress.show(int(np.max(sums.examples)), *rates(sums))
-            pacer.finished(ended)
-    return state
+def validate(run: Run, state: TrainState, blocks: Iterator[Block]) -> list[Scores] | None:
+    """Scores every seed on examples; None if there is no seed left, or no time."""
+
+    def until_asked() -> Iterator[Block]:
+        for block in blocks:
+            if run.asked_to_stop():
+                raise Interrupted("while validating", run.asked_to_stop.code)
+            yield block
+
+    if has_diverged(state).all():
+        return None
+    try:
+        return score_seeds(run.recipe.task, run.programs.predict, state.weights, until_asked())
+    except Interrupted:
+        return None
+
+
+def position(run: Run, step: int) -> str:
+    """Says in words how far a run is after `step` steps."""
+    epochs, steps = divmod(step, run.recipe.steps)
+    return f"epoch {epochs}" if not steps else f"step {steps} of epoch {epochs + 1}"
 
 
 def selected(run: Run, state: TrainState) -> Weights:
@@ -237,8 +321,10 @@ def selected(run: Run, state: TrainState) -> Weights:
     return state.weights
 
 
-def test(run: Run, state: TrainState, epochs: int) -> tuple[Tested, dict[str, Panel]]:
-    """Scores every seed's selected weights in every suite, and picks the first seed's pictures.
+def test(
+    run: Run, state: TrainState, seeds: Int[np.ndarray, " n"], epochs: int
+) -> tuple[Tested, dict[str, Panel]]:
+    """Scores the selected weights of `seeds` in every suite, and picks the first one's pictures.
 
     Where the weights of all `epochs` epochs were kept, each is scored, too.
     """
@@ -269,25 +355,25 @@ def test(run: Run, state: TrainState, epochs: int) -> tuple[Tested, dict[str, Pa
         generate = suite_generator(task, "clean", evaluation["seed"])
         scores = score_seeds(task, predict, rows, generated_blocks(generate, count, bank))
         every_epoch = np.array([s[task.metric] for s in scores]).reshape(-1, epochs)
-    return Tested(suites, np.asarray(state.best.epoch), every_epoch), panels
+    return Tested(seeds, suites, np.asarray(state.best.epoch), every_epoch), panels
 
 
-def save_selected(run: Run, state: TrainState) -> None:
-    """Writes the selected weights of the seed that did best in validation.
+def save_selected(run: Run, state: TrainState, seeds: Int[np.ndarray, " n"]) -> None:
+    """Writes the selected weights of that one of `seeds` which did best in validation.
 
     Where nothing is chosen it is the first seed.
     """
-    settings, seed, epoch = run.settings, 0, int(state.step[0]) // run.recipe.steps
+    settings, row, epoch = run.settings, 0, int(state.step[0]) // run.recipe.steps
     if settings["selection"] == "best":
         value = np.asarray(state.best.metric)
-        seed = int(value.argmin() if run.recipe.watch.mode == "min" else value.argmax())
-        epoch = int(state.best.epoch[seed])
-    weights = jax.tree.map(lambda leaf: np.asarray(leaf[seed]), selected(run, state))
+        row = int(value.argmin() if run.recipe.watch.mode == "min" else value.argmax())
+        epoch = int(state.best.epoch[row])
+    weights = jax.tree.map(lambda leaf: np.asarray(leaf[row]), selected(run, state))
     about = {
         "name": settings["name"],
         "model": settings["model"],
         "max_length": run.recipe.network.architecture.heads,
-        "seed": settings["seed"] + seed,
+        "seed": settings["seed"] + int(seeds[row]),
         "epoch": epoch,
         "digits": run.digits.title,
         "eval": settings["eval"],

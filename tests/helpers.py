@@ -1,6 +1,7 @@
 """What tests of the outside share."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,3 +28,12 @@ def run_python(*arguments: str | Path, **environment: str) -> subprocess.Complet
         check=False,
         timeout=600,
     )
+
+
+def compile_faults(folder: Path) -> Path | None:
+    """Compiles tests/faults.c; None where that cannot be done (no Linux, no C compiler)."""
+    library = folder / "faults.so"
+    command = ["cc", "-O2", "-shared", "-fPIC", "-o", library, ROOT / "tests/faults.c", "-ldl"]
+    if sys.platform != "linux" or shutil.which("cc") is None:
+        return None
+    return library if subprocess.run(command, check=False).returncode == 0 else None

@@ -115,6 +115,7 @@ def test_losses_of_training_are_the_twins(name: str, steps: int, source: Source)
                 schedule=recipe.schedule.init(),
                 best=None,
                 sums=None,
+                diverged=jnp.int32(-1),
                 every_epoch=None,
             )
             losses = []

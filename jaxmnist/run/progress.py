@@ -7,6 +7,7 @@ from collections.abc import Callable
 from jaxmnist.state import Metrics
 
 LOG_SECONDS = 30.0  # between lines where output goes to a file
+PIECE_SECONDS = 0.5  # of work that is sent to the device at once
 
 
 class StatusLine:
@@ -34,11 +35,11 @@ class StatusLine:
 class Progress:
     """Shows how training goes, epoch by epoch."""
 
-    def __init__(self, epochs: int, epoch: int, examples: int, seeds: int) -> None:
-        """Starts the clock at `epoch` finished epochs of `examples` examples in `seeds` seeds."""
-        self.epochs, self.epoch, self.examples, self.seeds = epochs, epoch, examples, seeds
+    def __init__(self, epochs: int, done: float, examples: int, seeds: int) -> None:
+        """Starts the clock after `done` epochs of `examples` examples in `seeds` seeds."""
+        self.epochs, self.epoch, self.examples, self.seeds = epochs, int(done), examples, seeds
         self.began = time.perf_counter()
-        self.skipped = epoch * examples
+        self.skipped = round(done * examples)
         self.line = StatusLine(LOG_SECONDS)
 
     def show(self, done: int, loss: float, accuracy: float) -> None:
@@ -70,9 +71,10 @@ def duration(seconds: float) -> str:
 
 
 class Pacer:
-    """Chooses how many steps to send to the device at once: about a second's worth.
+    """Chooses how many steps to send to the device at once: about half a second's worth.
 
-    The pieces only decide how often the progress line moves; they change no result.
+    The pieces only decide how often the progress line moves, and how soon a run stops that is asked
+    to; they change no result.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -85,7 +87,7 @@ class Pacer:
         now = self.clock()
         rate = steps / max(now - self.last, 1e-3)
         self.last = now
-        self.steps = max(1, min(round(rate), 4 * self.steps))
+        self.steps = max(1, min(round(PIECE_SECONDS * rate), 4 * self.steps))
 
 
 def rates(sums: Metrics) -> tuple[float, float]:

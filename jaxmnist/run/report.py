@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -11,6 +13,7 @@ from jaxmnist.recipe import Recipe
 from jaxmnist.run.environment import device, versions
 from jaxmnist.run.progress import duration
 from jaxmnist.state import TrainState
+from jaxmnist.steps import has_diverged
 from jaxmnist.systems.published import Published, published_figure
 from jaxmnist.tasks import Scores, Task
 
@@ -18,6 +21,7 @@ from jaxmnist.tasks import Scores, Task
 class Tested(NamedTuple):
     """What was measured on test digits."""
 
+    seeds: Int[np.ndarray, " seeds"]  # which of the run's seeds: those that have not diverged
     suites: Mapping[str, Sequence[Scores]]  # the selected weights of every seed
     best_epoch: Int[np.ndarray, " seeds"]  # chosen in validation, counted from 1
     every_epoch: Float[np.ndarray, "seeds epochs"] | None  # accuracies of every epoch's weights
@@ -28,29 +32,33 @@ def epoch_row(
     task: Task,
     state: TrainState,
     validation: Sequence[Scores],
-    previous: dict[str, Any] | None,
+    history: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     """Makes one line of `metrics.jsonl` from a state read off the device.
 
     Values are means over seeds; with several seeds `seeds` holds each one's. A seed that has
-    stopped early learns nothing more and repeats its last figures.
+    stopped early learns nothing more and repeats its last figures; one that has diverged has none.
     """
+    lost = np.asarray(has_diverged(state)) | ~np.isfinite([scores["loss"] for scores in validation])
     count = np.asarray(state.sums.examples)
     values = {
-        "learning_rate": np.asarray(state.opt_state.hyperparams["learning_rate"]),
+        "learning_rate": np.array(state.opt_state.hyperparams["learning_rate"]),
         "train_loss": np.asarray(state.sums.loss) / np.maximum(count, 1),
         f"train_{task.metric}": np.asarray(state.sums.exact) / np.maximum(count, 1),
     }
     for name, value in validation[0].items():
         if isinstance(value, float):
             values[f"validation_{name}"] = np.array([scores[name] for scores in validation])
-    each = {name: [float(v) for v in value] for name, value in values.items()}
-    for seed in np.flatnonzero(count == 0).tolist():
-        for name in each:
-            if previous:
-                each[name][seed] = previous["seeds"][name][seed]
+    for seed in np.flatnonzero((count == 0) & ~lost):
+        for name, value in values.items():
+            value[seed] = history[-1]["seeds"][name][seed]
+    each = {
+        name: [None if gone else float(v) for v, gone in zip(value, lost, strict=True)]
+        for name, value in values.items()
+    }
     row: dict[str, Any] = {"epoch": epoch, "step": int(np.max(state.step))}
-    row |= {name: float(np.mean(value)) for name, value in each.items()}
+    left = ~lost if not lost.all() else lost
+    row |= {name: float(np.mean(value[left])) for name, value in values.items()}
     if len(count) > 1:
         row["seeds"] = each
     return row
@@ -64,6 +72,27 @@ def epoch_line(row: dict[str, Any], recipe: Recipe) -> str:
         f"validation loss {row['validation_loss']:.4f}  "
         f"{task.noun} right {row[f'validation_{task.metric}']:.2%}  "
         f"learning rate {row['learning_rate']:.3g}"
+    )
+
+
+def diverged_seeds(state: TrainState, recipe: Recipe, first_seed: int) -> list[dict[str, Any]]:
+    """Says of every seed whose numbers went wrong where it was then, counted from 1."""
+    found = []
+    for row, step in enumerate(np.asarray(state.diverged).tolist()):
+        if step >= 0:
+            schedule = jax.tree.map(lambda leaf, row=row: leaf[row], state.schedule)
+            rate = float(recipe.schedule.values(schedule, jnp.int32(step))["learning_rate"])
+            epoch = step // recipe.steps + 1
+            place = {"epoch": epoch, "step": step + 1, "learning_rate": rate}
+            found.append({"seed": first_seed + row, **place})
+    return found
+
+
+def what_diverged(one: dict[str, Any]) -> str:
+    """Puts an entry of `diverged_seeds` into words."""
+    return (
+        f"loss or gradients of seed {one['seed']} were not finite in epoch {one['epoch']}, step "
+        f"{one['step']} (learning rate {one['learning_rate']:.3g})"
     )
 
 
@@ -81,6 +110,7 @@ def summarise(
     parameters: int,
     history: Sequence[dict[str, Any]],
     tested: Tested,
+    diverged: Sequence[dict[str, Any]],
     weights_hash: str,
     seconds: dict[str, float],
     commit: str | None,
@@ -94,6 +124,7 @@ def summarise(
       parameters: of one network.
       history: the lines of `metrics.jsonl`.
       tested: what was measured on test digits.
+      diverged: the seeds that are left out of all figures, and where they went wrong.
       weights_hash: of the last epoch's weights, of all seeds.
       seconds: what each part of the run took.
       commit: of the source tree that ran.
@@ -115,6 +146,7 @@ def summarise(
         "config": settings,
         "seed": settings["seed"],
         "num_seeds": count,
+        "diverged": list(diverged),
         "epochs": len(history),
         "data": about_digits(digits),
         "test": {
@@ -187,7 +219,7 @@ def _protocol(
     if published and watched != "held_out":
         name = f"validation_{task.metric}"
         rows = [row.get("seeds", {name: [row[name]]})[name] for row in history]
-        of_seeds = np.array(rows).T
+        of_seeds = np.array([[row[seed] for seed in tested.seeds] for row in rows]).T
         as_published = {
             **spread(of_seeds[:, -1] if published.quoted == "last" else of_seeds.max(1)),
             "epoch": published.quoted,
@@ -238,6 +270,7 @@ def describe(summary: dict[str, Any]) -> str:
         f"({summary['examples_per_second']:,.0f} examples/s), evaluating "
         f"{duration(seconds['evaluate'])}, in all {duration(seconds['total'])}"
     )
+    lines += [f"{what_diverged(one)}: left out" for one in summary["diverged"]]
     if not data["official"]:
         lines.append("These digits are not MNIST: no figure here compares with a published one.")
     return "\n".join(lines)

@@ -1,92 +1,183 @@
-"""Checkpoints of the whole train state, with Orbax (the only file that knows it)."""
+"""Checkpoints of the whole train state, written by Orbax (the only file that knows it).
 
+    checkpoints/7/                the seventh that was saved
+      state/                      Orbax's
+      record.json                 what belongs to the state: history, digits, time
+      checksums.json              SHA-256 of every file above
+
+A checkpoint is complete and on the disk before it gets its name, and loses its name before
+anything in it is removed: what has a name is whole, unless the disk failed it, and that is noticed.
+"""
+
+import contextlib
+import gc
+import hashlib
+import io
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
+from jaxmnist.durable import remove_whole, rename_whole, unfinished, write_whole
 from jaxmnist.errors import UserError
 from jaxmnist.state import TrainState
 
+LATEST = 2  # checkpoints that are kept, besides the one with the lowest error
+RECORD = {"data", "history", "seconds", "step", "error"}  # what a record must hold
 
-def open_checkpoints(folder: Path) -> ocp.CheckpointManager:
-    """Opens a folder of checkpoints for use in a `with` block.
 
-    Kept are the latest two and the one with the lowest validation error. `best_fn` is given
-    besides the policy, since without it Orbax stores no metrics and calls the latest the best.
+def save(folder: Path, state: TrainState, record: dict[str, Any]) -> None:
+    """Writes a state and the JSON `record` that belongs to it; then removes what is superfluous.
+
+    Args:
+      folder: of all checkpoints.
+      state: of the run.
+      record: what `RECORD` names; `error` is what the run wants low, None within an epoch.
 
     Raises:
-      UserError: if what is there cannot be read.
+      UserError: if it cannot be written; the checkpoints before it are still there then.
     """
-    policies = ocp.checkpoint_managers
-    options = ocp.CheckpointManagerOptions(
-        best_fn=lambda metrics: metrics["error"],
-        best_mode="min",
-        preservation_policy=policies.AnyPreservationPolicy(
-            [
-                policies.LatestN(2),
-                policies.BestN(get_metric_fn=lambda metrics: metrics["error"], n=1, reverse=True),
-            ]
-        ),
-    )
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file where checkpoints belong: remove it.")
+    numbers = _numbers(folder)
+    target = folder / str(numbers[-1] + 1 if numbers else 1)
+    partial = unfinished(target)
     try:
-        return ocp.CheckpointManager(folder.absolute(), options=options)
-    except Exception as error:  # Orbax and TensorStore have many words for a damaged file
-        raise _damaged(folder, error) from None
-
-
-def _damaged(folder: Path, error: Exception) -> UserError:
-    return UserError(
-        f"the newest checkpoint in {folder} is damaged ({type(error).__name__}): remove it (the "
-        "folder with the highest number), and the same command goes on from the one before."
-    )
-
-
-def save(
-    checkpoints: ocp.CheckpointManager,
-    epoch: int,
-    state: TrainState,
-    record: dict[str, Any],
-    error: float,
-) -> None:
-    """Writes the state after `epoch` epochs and the JSON `record` that belongs to it.
-
-    `error` is what the run wants low: the validation loss, or one minus the accuracy.
-    """
-    checkpoints.save(
-        epoch,
-        args=ocp.args.Composite(
-            state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record)
-        ),
-        metrics={"error": error},
-    )
+        folder.mkdir(exist_ok=True)
+        for leftover in folder.glob(unfinished(Path("*")).name):
+            remove_whole(leftover)
+        partial.mkdir()
+        with _orbax() as orbax:
+            orbax.save(partial.absolute() / "state", args=ocp.args.StandardSave(state))
+        write_whole(partial / "record.json", json.dumps(record))
+        write_whole(partial / "checksums.json", json.dumps(_checksums(partial), indent=2))
+        rename_whole(partial, target)
+        for number in _superfluous(folder):
+            remove_whole(folder / str(number))
+    except Exception as error:  # Orbax and TensorStore have many words for a full disk
+        shutil.rmtree(partial, ignore_errors=True)  # makes room again
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(
+            f"the checkpoint {target} cannot be written ({reason[0][:200]}): mend that, and the "
+            "same command goes on from the one before."
+        ) from None
 
 
 def restore_latest(
-    checkpoints: ocp.CheckpointManager, like: TrainState
+    folder: Path, like: TrainState, tell: Callable[[str], None]
 ) -> tuple[TrainState, dict[str, Any]] | None:
-    """Returns the newest state and its record, or None if nothing has been saved.
+    """Returns the newest state that is whole and its record, or None if nothing was ever saved.
+
+    Args:
+      folder: of all checkpoints.
+      like: a state of the same run: shapes, dtypes and devices.
+      tell: is told of every checkpoint that is damaged.
 
     Raises:
-      UserError: if the newest checkpoint cannot be read.
+      UserError: if there are checkpoints, but none that can be read.
     """
-    epoch = checkpoints.latest_step()
-    if epoch is None:
-        return None
-    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    try:
-        restored = checkpoints.restore(
-            epoch,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(target), record=ocp.args.JsonRestore()
-            ),
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file where checkpoints belong: remove it.")
+    damaged: list[Path] = []
+    for number in reversed(_numbers(folder)):
+        path = folder / str(number)
+        if (flaw := _flaw(path)) is None:
+            try:
+                found = _restore(path, like)
+            except Exception as error:  # whole, but of another version of jaxmnist or Orbax
+                flaw = f"it does not fit this run ({type(error).__name__})"
+            else:
+                for path in damaged:  # out of the way of those to come
+                    path.rename(path.with_name(f"{path.name}.damaged"))
+                return found
+        tell(f"warning: the checkpoint {path} is damaged ({flaw}): trying the one before it")
+        damaged.append(path)
+    if damaged:
+        raise UserError(
+            f"none of the checkpoints in {folder} can be read: remove that folder to start the run "
+            "again from its beginning, or give another --workdir."
         )
-    except Exception as error:
-        raise _damaged(Path(checkpoints.directory), error) from None
-    state, record = restored["state"], restored["record"]
-    if not isinstance(record, dict) or not {"data", "history", "seconds"} <= record.keys():
-        raise _damaged(Path(checkpoints.directory), ValueError("record"))
-    return state, record
+    return None
+
+
+@contextlib.contextmanager
+def _orbax() -> Iterator[ocp.Checkpointer]:
+    """Gives Orbax; of what goes wrong it tells in tracebacks by the thread, and we say it once."""
+    logging.disable()
+    try:
+        with (
+            contextlib.redirect_stderr(io.StringIO()),
+            ocp.Checkpointer(ocp.StandardCheckpointHandler()) as orbax,
+        ):
+            try:
+                yield orbax
+            except Exception:
+                gc.collect()  # its abandoned tasks complain when they are collected: now, unheard
+                raise
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _restore(path: Path, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
+    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    with _orbax() as orbax:
+        state: TrainState = orbax.restore(
+            path.absolute() / "state", args=ocp.args.StandardRestore(target)
+        )
+    return state, _record(path)
+
+
+def _numbers(folder: Path) -> list[int]:
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+
+
+def _superfluous(folder: Path) -> list[int]:
+    """Names the checkpoints that are neither among the latest nor the best."""
+    errors = {}
+    for number in _numbers(folder):
+        with contextlib.suppress(OSError, ValueError):  # one that is damaged stays as it is
+            errors[number] = _record(folder / str(number))["error"]
+    measured = [number for number, error in errors.items() if error is not None]
+    keep = {*list(errors)[-LATEST:], *sorted(measured, key=errors.__getitem__)[:1]}
+    return [number for number in errors if number not in keep]
+
+
+def _record(path: Path) -> dict[str, Any]:
+    content = json.loads((path / "record.json").read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or not content.keys() >= RECORD:
+        raise ValueError(f"{path} holds no record")
+    return content
+
+
+def _checksums(path: Path) -> dict[str, str]:
+    found = {}
+    for file in sorted(path.rglob("*")):
+        if file.is_file() and file != path / "checksums.json":
+            with file.open("rb") as content:
+                digest = hashlib.file_digest(content, "sha256").hexdigest()
+            found[file.relative_to(path).as_posix()] = digest
+    return found
+
+
+def _flaw(path: Path) -> str | None:
+    """Says what is wrong with a checkpoint; None if all its files are as they were written."""
+    try:
+        noted = json.loads((path / "checksums.json").read_text(encoding="utf-8"))
+        found = _checksums(path)
+    except FileNotFoundError:
+        return "checksums.json is missing"
+    except (OSError, ValueError, RecursionError) as error:
+        return f"it cannot be read ({type(error).__name__})"
+    if not isinstance(noted, dict):
+        return "checksums.json has changed"
+    for file in sorted(noted.keys() | found.keys()):
+        if file not in found:
+            return f"{file} is missing"
+        if noted.get(file) != found[file]:
+            return f"{file} has changed"
+    return None

@@ -1,0 +1,216 @@
+"""Kills real runs at random moments and at operations on the disk, and compares their ends.
+
+  python -m tests.kill_points --points 200 --out results/recovery.json
+
+Every recipe is run once straight through. Then it is run again, killed after a random while
+(`kill -9`), started again and killed again, until it finishes, and all that it has to say must be
+the same bits. Where there is a C compiler, runs are also killed at operations on the run folder
+(writes, renames, removals, syncs), spread evenly over all that a run makes.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jaxmnist.run.environment import device, git_commit, versions
+from tests.helpers import ROOT, compile_faults
+from tests.test_recovery import results
+
+SMALL_SEQUENCES = (
+    "--config=configs/seq.py:tiny",
+    "--config.sequence.train_sequences=300",
+    "--config.validation.examples=60",
+    "--config.eval.examples=60",
+    "--config.epochs=3",
+)
+RECIPES = {
+    "sequences, one-cycle": SMALL_SEQUENCES,
+    "sequences, plateau, two seeds": (
+        *SMALL_SEQUENCES,
+        "--config.schedule.name=plateau",
+        "--config.schedule.plateau.patience=0",
+        "--config.num_seeds=2",
+    ),
+    "classifier, step": ("--config=configs/iterations.py:tiny",),
+    "classifier, one-cycle with momentum, dropout": ("--config=configs/v.py:tiny",),
+    "classifier, plateau": (
+        "--config=configs/ds_cnn.py:tiny",
+        "--config.schedule.name=plateau",
+        "--config.schedule.plateau.patience=0",
+    ),
+}
+
+
+@dataclass
+class Outcome:
+    """What happened to one recipe."""
+
+    kills: int = 0
+    while_: dict[str, int] = field(default_factory=dict)  # what the killed processes were at
+    finished: int = 0  # runs that were killed at least once and then ended
+    mismatches: int = 0
+
+    def killed(self, said: str) -> None:
+        """Counts a kill of a process that had printed `said`."""
+        phases = (
+            ("evaluating on test", "evaluating"),
+            ("epoch ", "training, validating or saving"),
+            ("compiling", "compiling or the first epoch"),
+            ("", "starting"),
+        )
+        phase = next(name for mark, name in phases if mark in said)
+        self.kills += 1
+        self.while_[phase] = self.while_.get(phase, 0) + 1
+
+
+class Trial:
+    """One recipe, and how to run it."""
+
+    def __init__(self, recipe: tuple[str, ...], folder: Path) -> None:
+        """Runs it once straight through, which also fills the cache of compiled programs."""
+        self.recipe, self.folder = recipe, folder
+        self.environment = {"JAX_COMPILATION_CACHE_DIR": str(folder / "cache")}
+        self.straight, self.seconds = folder / "straight", 0.0
+        for _ in range(2):  # the second time from the cache
+            shutil.rmtree(self.straight, ignore_errors=True)
+            began = time.perf_counter()
+            with self.process(self.straight) as process:
+                said = process.communicate()[0]
+            self.seconds = time.perf_counter() - began
+            if process.returncode != 0:
+                raise RuntimeError(said)
+
+    @contextmanager
+    def process(
+        self, workdir: Path, environment: Mapping[str, str] | None = None
+    ) -> Iterator["subprocess.Popen[str]"]:
+        """Starts or goes on with a run."""
+        with subprocess.Popen(
+            [sys.executable, "launch.py", *self.recipe, f"--workdir={workdir}"],
+            cwd=ROOT,
+            env=os.environ | self.environment | (environment or {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def kill_at_random(self, outcome: Outcome, points: int, chance: random.Random) -> None:
+        """Kills runs after random whiles until there were `points` kills."""
+        while outcome.kills < points:
+            workdir, killed = self.folder / "killed", 0
+            shutil.rmtree(workdir, ignore_errors=True)
+            if chance.random() < 0.1:  # once in a while everything is compiled anew
+                shutil.rmtree(self.folder / "cache", ignore_errors=True)
+            while True:
+                with self.process(workdir) as process:
+                    try:
+                        # At most five kills a run, so that it comes to its end.
+                        limit = chance.uniform(0, self.seconds) if killed < 5 else 600
+                        said = process.communicate(timeout=limit)[0]
+                        break
+                    except subprocess.TimeoutExpired:
+                        process.send_signal(signal.SIGKILL)
+                        said = process.communicate()[0]
+                killed += 1
+                outcome.killed(said)
+            self.compare(outcome, workdir, killed, said)
+
+    def kill_at_operations(self, outcome: Outcome, points: int, library: Path) -> None:
+        """Kills runs at `points` of the operations on the disk that a run makes."""
+        workdir, count = self.folder / "killed", self.folder / "count"
+        faults = {"LD_PRELOAD": str(library), "FAULT_UNDER": str(workdir), "FAULT_HOW": "kill"}
+        shutil.rmtree(workdir, ignore_errors=True)
+        with self.process(workdir, faults | {"FAULT_COUNT": str(count)}) as process:
+            process.communicate()
+        operations = int(count.read_text())
+        for point in range(points):
+            at = 1 + round(point * (operations - 1) / max(points - 1, 1))
+            shutil.rmtree(workdir, ignore_errors=True)
+            with self.process(workdir, faults | {"FAULT_AT": str(at)}) as process:
+                said = process.communicate()[0]
+            if process.returncode != -signal.SIGKILL:
+                continue  # a run with fewer operations than the one that was counted
+            outcome.killed(said)
+            with self.process(workdir) as process:
+                said = process.communicate()[0]
+            self.compare(outcome, workdir, 1, said)
+
+    def compare(self, outcome: Outcome, workdir: Path, killed: int, said: str) -> None:
+        """Holds a run that has ended against the one that went straight through."""
+        outcome.finished += killed > 0
+        try:
+            same = results(workdir) == results(self.straight)
+        except FileNotFoundError:
+            same = False
+        if not same:
+            outcome.mismatches += 1
+            print(f"MISMATCH in {workdir} after {killed} kills:\n{said}", file=sys.stderr)
+
+
+def search(points: int, recipes: Mapping[str, tuple[str, ...]], seed: int) -> dict[str, Any]:
+    """Kills every recipe at its share of `points`, half of them at operations on the disk."""
+    each = -(-points // len(recipes))
+    table = {}
+    with tempfile.TemporaryDirectory() as name:
+        library = compile_faults(Path(name))
+        for recipe, flags in recipes.items():
+            folder = Path(name) / str(len(table))
+            folder.mkdir()
+            trial, at_random, at_operations = Trial(flags, folder), Outcome(), Outcome()
+            if library:
+                trial.kill_at_operations(at_operations, each // 2, library)
+            trial.kill_at_random(at_random, each - at_operations.kills, random.Random(seed))
+            table[recipe] = {
+                "at_random_moments": vars(at_random),
+                "at_operations_on_the_disk": vars(at_operations),
+            }
+            print(f"{recipe}: {_words(table[recipe])}", flush=True)
+    return table
+
+
+def _words(row: Mapping[str, Mapping[str, Any]]) -> str:
+    return "; ".join(
+        f"{kind.replace('_', ' ')} {one['kills']} kills, {one['finished']} runs, "
+        f"{one['mismatches']} mismatches"
+        for kind, one in row.items()
+    )
+
+
+def main() -> int:
+    """Searches, prints the table and says by the exit code whether all was the same."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--points", type=int, default=200, help="kills in all")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments")
+    parser.add_argument("--out", type=Path, help="write the table as JSON")
+    chosen = parser.parse_args()
+    table = search(chosen.points, RECIPES, chosen.seed)
+    outcomes = [one for row in table.values() for one in row.values()]
+    kills, mismatches = (sum(one[name] for one in outcomes) for name in ("kills", "mismatches"))
+    print(f"{kills} kills, {mismatches} mismatches")
+    if chosen.out:
+        about = {"kills": kills, "mismatches": mismatches, "recipes": table, "seed": chosen.seed}
+        about |= {"device": device(), "versions": versions(), "git_commit": git_commit()}
+        chosen.out.write_text(json.dumps(about, indent=2) + "\n")
+    return int(mismatches > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,287 @@
+"""Runs that were stopped, killed, damaged or went astray: what is left, and how it goes on."""
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import iterations
+from jaxmnist import steps
+from jaxmnist import train as train_module
+from jaxmnist.errors import Interrupted, UserError
+from jaxmnist.programs import initial_state
+from jaxmnist.rng import Stream, stream_key
+from jaxmnist.run.progress import Progress
+from jaxmnist.run.report import epoch_row
+from jaxmnist.state import TrainState
+from jaxmnist.train import train_and_evaluate
+
+KEPT = ("metrics.jsonl", "weights.safetensors")  # files that hold results and nothing of the clock
+STEPS = 22  # an epoch
+CLOCK = ("seconds", "examples_per_second", "git_commit")  # what may differ between summaries
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    """A classifier with dropout and rotation, a plateau, and a smaller last batch."""
+    found = iterations.get_config("iteration_6").to_dict()
+    found |= {"epochs": 3, "batch_size": 64}
+    found["schedule"]["name"] = "plateau"
+    found["schedule"]["plateau"]["patience"] = 0
+    found["data"]["source"] = "digits8x8"  # some 1,400 digits to train on
+    found["eval"]["examples"] = 100
+    return found | changes
+
+
+def results(workdir: Path) -> list[Any]:
+    """Everything of a finished run that must not depend on how often it was stopped."""
+    summary = json.loads((workdir / "summary.json").read_text())
+    kept = {name: value for name, value in summary.items() if name not in CLOCK}
+    return [kept, *((workdir / name).read_bytes() for name in KEPT)]
+
+
+@pytest.fixture(scope="module")
+def through(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workdir = tmp_path_factory.mktemp("through") / "run"
+    train_and_evaluate(settings(), workdir)
+    return workdir
+
+
+def stop_within_an_epoch(patched: pytest.MonkeyPatch, ask: Callable[[], None]) -> None:
+    """Has somebody ask in the second epoch, after a few of its steps."""
+    show = Progress.show
+
+    def ask_once(self: Progress, done: int, *rates: float) -> None:
+        show(self, done, *rates)
+        if self.epoch == 1:
+            ask()
+
+    patched.setattr(Progress, "show", ask_once)
+
+
+def stop_while_validating(patched: pytest.MonkeyPatch, ask: Callable[[], None]) -> None:
+    """Has somebody ask when all steps of an epoch are made, and it is not yet validated."""
+    validate = train_module.validate
+
+    def ask_first(*arguments: Any) -> Any:
+        ask()
+        return validate(*arguments)
+
+    patched.setattr(train_module, "validate", ask_first)
+
+
+def stop_while_saving(patched: pytest.MonkeyPatch, ask: Callable[[], None]) -> None:
+    """Has somebody ask when an epoch is validated, and not yet saved."""
+
+    def ask_last(*arguments: Any) -> Any:
+        ask()
+        return epoch_row(*arguments)
+
+    patched.setattr(train_module, "epoch_row", ask_last)
+
+
+@pytest.mark.parametrize(
+    ("when", "number"),
+    [
+        (stop_within_an_epoch, signal.SIGTERM),
+        (stop_while_validating, signal.SIGINT),
+        (stop_while_saving, signal.SIGTERM),
+    ],
+)
+def test_a_run_that_was_asked_to_stop_goes_on_with_the_same_bits(
+    when: Callable[..., None],
+    number: int,
+    through: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = []
+
+    def ask() -> None:
+        """Once; a second signal would end the process."""
+        if not asked:
+            asked.append(True)
+            os.kill(os.getpid(), number)
+            signal.sigtimedwait([], 0.2)  # until the listening thread has seen it
+
+    with monkeypatch.context() as patched:
+        when(patched, ask)
+        with pytest.raises(Interrupted, match=r"saved after .* the same command goes on") as stop:
+            train_and_evaluate(settings(), tmp_path / "run")
+    assert stop.value.code == 128 + number
+    assert not (tmp_path / "run" / "summary.json").exists()
+    train_and_evaluate(settings(), tmp_path / "run")
+    assert "resuming" in capsys.readouterr().out
+    assert results(tmp_path / "run") == results(through)
+
+
+def replay_the_order(patched: pytest.MonkeyPatch) -> None:
+    """The bug: epochs are counted from the resume, so that the first order comes again."""
+
+    def from_zero(root: Any, stream: Stream, counter: Any = 0) -> Any:
+        return stream_key(root, stream, counter - 1 if stream is Stream.ORDER else counter)
+
+    patched.setattr(steps, "stream_key", from_zero)
+
+
+def reset_dropout(patched: pytest.MonkeyPatch) -> None:
+    """The bug: dropout's key starts again at its first step."""
+
+    def from_zero(root: Any, stream: Stream, counter: Any = 0) -> Any:
+        return stream_key(root, stream, counter - STEPS if stream is Stream.DROPOUT else counter)
+
+    patched.setattr(steps, "stream_key", from_zero)
+
+
+@pytest.mark.parametrize("bug", [replay_the_order, reset_dropout])
+def test_a_resume_that_repeats_randomness_is_noticed(
+    bug: Callable[[pytest.MonkeyPatch], None],
+    through: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The negative twins: the classic bugs of resuming, put in after the first epoch."""
+    stop_after_the_first_epoch(tmp_path / "run", monkeypatch)
+    with monkeypatch.context() as patched:
+        bug(patched)
+        train_and_evaluate(settings(), tmp_path / "run")
+    lines = [(w / "metrics.jsonl").read_text().splitlines() for w in (tmp_path / "run", through)]
+    assert lines[0][0] == lines[1][0]
+    assert lines[0][1] != lines[1][1]
+    assert results(tmp_path / "run") != results(through)
+
+
+def stop_after_the_first_epoch(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(self: Progress, line: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Progress, "end_epoch", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train_and_evaluate(settings(), workdir)
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.fixture
+def unfinished(through: Path, tmp_path: Path) -> Path:
+    """A run whose last epoch is saved and that has not been evaluated."""
+    workdir = tmp_path / "run"
+    shutil.copytree(through, workdir)
+    (workdir / "summary.json").unlink()
+    return workdir
+
+
+@pytest.mark.parametrize("damage", [flip, Path.unlink, lambda file: file.write_bytes(b"")])
+def test_any_damage_to_the_newest_checkpoint_is_noticed_and_the_one_before_serves(
+    damage: Callable[[Path], None], unfinished: Path
+) -> None:
+    newest = unfinished / "checkpoints" / "3"
+    files = sorted(path.relative_to(newest) for path in newest.rglob("*") if path.is_file())
+    assert len(files) > 5
+    like = initial_state(train_module.make_recipe(settings(), 22 * 64), 0, 1)
+    for file in files:  # every file that there is, one at a time
+        told: list[str] = []
+        content = (newest / file).read_bytes()
+        damage(newest / file)
+        saved = train_module.checkpoint.restore_latest(
+            unfinished / "checkpoints", like, told.append
+        )
+        assert saved
+        assert saved[1]["step"] == 2 * STEPS
+        assert "3 is damaged" in told[0]
+        (unfinished / "checkpoints" / "3.damaged").rename(newest)
+        (newest / file).write_bytes(content)
+    saved = train_module.checkpoint.restore_latest(unfinished / "checkpoints", like, told.append)
+    assert saved
+    assert saved[1]["step"] == 3 * STEPS
+
+
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(
+    unfinished: Path, through: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flip(unfinished / "checkpoints" / "3" / "record.json")
+    (unfinished / "checkpoints" / "4.partial" / "state").mkdir(parents=True)  # a crash left it
+    train_and_evaluate(settings(), unfinished)
+    said = capsys.readouterr().out
+    assert "3 is damaged (record.json has changed): trying the one before it" in said
+    assert "after epoch 2" in said
+    assert results(unfinished) == results(through)
+    assert sorted(p.name for p in (unfinished / "checkpoints").iterdir())[-2:] == ["3", "3.damaged"]
+
+
+def test_with_no_checkpoint_that_can_be_read_nothing_starts_over_unasked(unfinished: Path) -> None:
+    for path in (unfinished / "checkpoints").iterdir():
+        (path / "checksums.json").unlink()
+    before = sorted(unfinished.rglob("*"))
+    with pytest.raises(UserError, match=r"none of the checkpoints .* remove that folder"):
+        train_and_evaluate(settings(), unfinished)
+    assert sorted(unfinished.rglob("*")) == before
+
+
+def poisoned(seed: int) -> Callable[..., TrainState]:
+    """Makes initial states of which one has a weight that is infinite."""
+
+    def make(*arguments: Any) -> TrainState:
+        state = initial_state(*arguments)
+        first, *others = jax.tree.leaves(state.params)
+        spoilt = first.at[seed].set(jnp.inf)
+        params = jax.tree.unflatten(jax.tree.structure(state.params), [spoilt, *others])
+        return state._replace(params=params)
+
+    return make
+
+
+def test_numbers_gone_wrong_stop_the_run_and_say_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_module, "initial_state", poisoned(0))
+    for _ in range(2):  # started again, it says the same
+        with pytest.raises(UserError, match=r"seed 3 .* epoch 1, step 1 \(learning rate 0.0\d+\)"):
+            train_and_evaluate(settings(seed=3), tmp_path / "run")
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == ""
+
+
+def test_a_population_drops_only_the_seed_whose_numbers_went_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = settings(num_seeds=2, seed=5)
+    train_and_evaluate(both, tmp_path / "whole")
+    monkeypatch.setattr(train_module, "initial_state", poisoned(0))
+    train_and_evaluate(both, tmp_path / "spoilt")
+    assert "seed 5 were not finite in epoch 1, step 1" in capsys.readouterr().out
+    whole, spoilt = (
+        json.loads((tmp_path / name / "summary.json").read_text()) for name in ("whole", "spoilt")
+    )
+    assert [one["seed"] for one in spoilt["diverged"]] == [5]
+    assert whole["diverged"] == []
+    assert spoilt["test"]["values"] == whole["test"]["values"][1:]
+    assert spoilt["protocol"]["every_epoch"] == whole["protocol"]["every_epoch"][1:]
+    row = json.loads((tmp_path / "spoilt" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert row["seeds"]["train_loss"][0] is None
+    assert row["train_loss"] == row["seeds"]["train_loss"][1]
+
+
+def test_validation_gone_wrong_is_noticed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = train_module.score_seeds
+
+    def spoil(*arguments: Any) -> list[dict[str, Any]]:
+        return [scores | {"loss": np.nan} for scores in score(*arguments)]
+
+    monkeypatch.setattr(train_module, "score_seeds", spoil)
+    with pytest.raises(UserError, match=f"not finite in epoch 1, step {STEPS} "):
+        train_and_evaluate(settings(), tmp_path / "run")
