@@ -14,7 +14,8 @@ from tests.kill_points import RECIPES, search
 def test_ten_kills_leave_the_same_bits() -> None:
     name = "classifier, step"
     outcomes = search(10, {name: RECIPES[name]}, seed=1)[name].values()
-    assert sum(one["kills"] for one in outcomes) == 10
+    # A run that is killed at its last point may be killed again until it ends: ten or a few more.
+    assert sum(one["kills"] for one in outcomes) >= 10
     assert sum(one["mismatches"] for one in outcomes) == 0
     assert sum(one["finished"] for one in outcomes) > 0
 

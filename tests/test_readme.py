@@ -66,9 +66,10 @@ def test_its_links_lead_somewhere() -> None:
 
 def test_every_result_is_listed_with_its_command() -> None:
     listed = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
-    for path in (ROOT / "results").glob("*.json"):
-        command = rf"\[{path.name}\]\({path.name}\) \| `python launch.py --config=configs/(\w+).py"
-        assert re.search(command, listed), path.name
+    for path in (ROOT / "results").rglob("*.json"):
+        name = path.relative_to(ROOT / "results")
+        commands = r"(\S+=\S+ )*(python launch.py --config=configs/|jaxmnist |python -m tests\.)\w+"
+        assert re.search(rf"\[{name}\]\({name}\) \| `{commands}", listed), name
 
 
 def test_a_model_of_ones_own_is_one_entry_and_one_config() -> None:
