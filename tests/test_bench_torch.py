@@ -204,6 +204,7 @@ def test_published_sequences_are_padded_with_black(digits: np.ndarray) -> None:
     assert lengths == {1, 2, 3}
 
 
+@pytest.mark.slow
 def test_a_comparison_from_end_to_end(tmp_path: Path) -> None:
     out, chart = tmp_path / "bench.json", tmp_path / "bench.png"
     done = run_python(
