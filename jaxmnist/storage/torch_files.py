@@ -1,24 +1,27 @@
 """Files that hold a PyTorch state dict, read and written without PyTorch.
 
 `.pth` is what torch.save writes since PyTorch 1.6: a zip archive of a pickle, `data.pkl`, and one
-member of raw numbers for each storage, which the pickle refers to by key. The pickle is read by an
-interpreter that knows three harmless names and refuses all others, so nothing in it is executed.
+member of raw numbers for each storage, which the pickle refers to by key. No unpickler ever sees
+that pickle: storage/inert_pickle.py follows it, and can call nothing.
 """
 
 import io
+import math
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxmnist.durable import write_whole
 from jaxmnist.errors import UserError
+from jaxmnist.storage.inert_pickle import ORDERED_DICT, TENSOR, read_entries
+from jaxmnist.storage.safetensors_files import read_arrays
 
 LARGEST = 2**30  # bytes that a file may unpack to; the largest published one has 40 million
+LONGEST = 2**20  # bytes of its pickle; of 44 entries it has 4 thousand
 DTYPES = {
     "DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8",
     "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1",
@@ -26,44 +29,6 @@ DTYPES = {
 }  # fmt: skip
 STORAGES = {np.dtype(code): name for name, code in DTYPES.items()}
 RESAVE = "load it in PyTorch and write it again with torch.save(model.state_dict(), ...)"
-
-
-class _Entries(dict):
-    """Stands in for OrderedDict; attributes that the pickle would give it are dropped."""
-
-    __slots__ = ()
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
-class _Tensor(NamedTuple):
-    """A tensor as the pickle describes it, unchecked."""
-
-    storage: Any  # ("storage", type, key, device, number of elements)
-    offset: Any
-    shape: Any
-    strides: Any
-
-
-class _InertUnpickler(pickle.Unpickler):
-    """Builds descriptions only: every callable a pickle can get at is one of the two below.
-
-    They are made anew at each request, because a pickle may set attributes of what it is given.
-    """
-
-    def find_class(self, module: str, name: str) -> Callable[..., object] | str:
-        if (module, name) == ("collections", "OrderedDict"):
-            return lambda: _Entries()
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda *arguments: _Tensor(*arguments[:4])
-        if module == "torch" and name in DTYPES:
-            return name
-        asked = f"{module}.{name}"
-        raise UserError(f"it asks for {asked!r}: use a file of nothing but a state dict.")
-
-    def persistent_load(self, pid: object) -> object:
-        return pid
 
 
 def read_pth(path: str | Path) -> dict[str, np.ndarray]:
@@ -85,37 +50,34 @@ def read_pth(path: str | Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} cannot be used: {error}") from None
     except Exception as error:  # a damaged archive or pickle may raise nearly anything
         problem = f"{type(error).__name__}: {error}"
-        raise UserError(f"{path} is not a readable PyTorch file ({problem}).") from None
+        raise UserError(f"{path} is not a readable PyTorch file ({problem}): {RESAVE}.") from None
 
 
 def _read_archive(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     if sum(member.file_size for member in archive.infolist()) > LARGEST:
-        raise UserError(f"it unpacks to more than {LARGEST:,} bytes.")
+        raise UserError(f"it unpacks to more than {LARGEST:,} bytes: {RESAVE}.")
     # zipfile unpacks first and compares with the stated size after: so nothing that can grow.
     if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
         raise UserError(f"it is compressed, which torch.save does not do: {RESAVE}.")
     members = archive.namelist()
     folders = [name.removesuffix("/data.pkl") for name in members if name.endswith("/data.pkl")]
     if len(folders) != 1:
-        raise UserError("it is a zip archive, but not one that torch.save wrote.")
+        raise UserError(f"it is a zip archive, but not one that torch.save wrote: {RESAVE}.")
     folder = folders[0]
     if f"{folder}/byteorder" in members and archive.read(f"{folder}/byteorder") != b"little":
         raise UserError(f"its numbers are not little-endian: on another machine, {RESAVE}.")
-    with archive.open(f"{folder}/data.pkl") as pickled:
-        entries = _InertUnpickler(pickled).load()
-    if not isinstance(entries, dict) or not all(
-        isinstance(name, str) and isinstance(entry, _Tensor) for name, entry in entries.items()
-    ):
+    if archive.getinfo(f"{folder}/data.pkl").file_size > LONGEST:
+        raise UserError(f"its data.pkl has more than {LONGEST:,} bytes: {RESAVE}.")
+    entries = read_entries(archive.read(f"{folder}/data.pkl"))
+    if entries is None or any(tensor.storage.kind not in DTYPES for tensor in entries.values()):
         raise UserError(f"it holds more than named tensors: {RESAVE}.")
-
-    storages: dict[tuple[str, str], np.ndarray] = {}
+    storages: dict[str, bytes] = {}
     state = {}
     for name, (storage, offset, shape, strides) in entries.items():
-        _, kind, key, _, _ = storage
-        if (kind, key) not in storages:
-            data = archive.read(f"{folder}/data/{key}")
-            storages[kind, key] = np.frombuffer(data, DTYPES[kind])
-        state[name] = _strided(storages[kind, key], offset, shape, strides)
+        if storage.key not in storages:
+            storages[storage.key] = archive.read(f"{folder}/data/{storage.key}")
+        numbers = np.frombuffer(storages[storage.key], DTYPES[storage.kind])
+        state[name] = _strided(numbers, offset, shape, strides)
     return state
 
 
@@ -129,6 +91,8 @@ def _strided(
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
     if min((offset, *strides)) < 0 or min((1, *shape)) < 1 or last >= storage.size:
         raise ValueError("a tensor reaches beyond its storage")
+    if math.prod(shape) * storage.itemsize > LARGEST:  # one number, repeated over and over
+        raise ValueError("a tensor is too large")
     steps = [step * storage.itemsize for step in strides]
     return np.ndarray(shape, storage.dtype, storage, offset * storage.itemsize, steps)
 
@@ -171,9 +135,9 @@ def _pickle(state: Mapping[str, np.ndarray]) -> bytes:
             *(group(*map(integer, array.shape)), group(*map(integer, strides))),
             *(pickle.NEWFALSE, empty),  # it needs no gradient and has no hooks
         )
-        return name_of("torch._utils", "_rebuild_tensor_v2") + arguments + pickle.REDUCE
+        return name_of(*TENSOR) + arguments + pickle.REDUCE
 
-    empty = name_of("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
+    empty = name_of(*ORDERED_DICT) + pickle.EMPTY_TUPLE + pickle.REDUCE
     items = (text(name) + tensor(key, array) for key, (name, array) in enumerate(state.items()))
     start = pickle.PROTO + b"\x02" + empty
     return start + pickle.MARK + b"".join(items) + pickle.SETITEMS + pickle.STOP
@@ -183,15 +147,9 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
     """Reads all arrays of a safetensors file; their order there is not the one they were given in.
 
     Raises:
-      UserError: if the file is missing, damaged, or of a type of number that NumPy lacks.
+      UserError: as `read_arrays` does.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is not a readable safetensors file ({error}).") from None
+    return read_arrays(path)[0]
 
 
 def write_safetensors(path: Path, state: Mapping[str, np.ndarray]) -> None:

@@ -15,6 +15,7 @@ from jaxmnist.errors import UserError
 from jaxmnist.models.catalogue import create_network
 from jaxmnist.models.network import Network, Weights
 from jaxmnist.models.table import init_variables
+from jaxmnist.storage.safetensors_files import read_arrays
 from jaxmnist.tasks import Task, task_of
 
 FILE_NAME = "weights.safetensors"
@@ -52,39 +53,26 @@ def load_weights(path: Path) -> Loaded:
     """Reads a file that `save_weights` wrote; nothing in it is ever executed.
 
     Raises:
-      UserError: if the file is missing, damaged, or does not fit the network it names.
+      UserError: if the file is missing, damaged, not finite, or does not fit the network it names.
     """
-    from safetensors import SafetensorError, safe_open
-
-    if path.is_dir():
-        raise UserError(f"{path} is a folder: name a file, or give a run's folder as --run.")
+    flat, metadata = read_arrays(path)
     try:
-        with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {}).get("jaxmnist", "{}"))
-            flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: name a weights file or a finished run.") from None
-    except (
-        SafetensorError,
-        OSError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        raise UserError(f"{path} is not a readable safetensors file ({error}).") from None
+        about = json.loads(metadata.get("jaxmnist", "{}"))
+    except (ValueError, RecursionError):
+        about = None
     if not isinstance(about, dict) or not about.keys() >= ABOUT:
         raise UserError(f"{path} does not say which model it is for: use a file made by jaxmnist.")
     wanted_eval = about["eval"] if isinstance(about["eval"], dict) else {}
     sizes = (about["max_length"], wanted_eval.get("examples"), wanted_eval.get("seed"))
     bounds = ((1, 100), (1, 10**9), (0, 2**31 - 1))
-    if not all(
+    words = (about["name"], about["model"], about["digits"])
+    if not all(isinstance(word, str) for word in words) or not all(
         type(size) is int and low <= size <= high
         for size, (low, high) in zip(sizes, bounds, strict=True)
     ):
         raise UserError(f"{path} says impossible things of itself: use a file made by jaxmnist.")
 
-    network = create_network(str(about["model"]), max_length=about["max_length"])
+    network = create_network(about["model"], max_length=about["max_length"])
     task = task_of(network.architecture)
     wanted = flatten_dict(
         jax.eval_shape(
@@ -98,6 +86,12 @@ def load_weights(path: Path) -> Loaded:
             raise UserError(
                 f"{path} does not fit {about['model']}: {name} is {found}, not {needed}; use the "
                 "weights of that model."
+            )
+    for name, value in sorted(flat.items()):
+        if not np.isfinite(value).all():
+            raise UserError(
+                f"{path} holds numbers that are not finite in {name}: use the weights of another "
+                "run or epoch."
             )
     tree = unflatten_dict({name: jnp.asarray(value) for name, value in flat.items()}, sep=".")
     return Loaded(network, Weights(tree["params"], tree.get("batch_stats", {})), task, about)

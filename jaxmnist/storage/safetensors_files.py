@@ -1,0 +1,36 @@
+"""Reads safetensors files: named arrays behind a JSON header, with nothing that could be run."""
+
+from pathlib import Path
+
+import numpy as np
+
+from jaxmnist.errors import UserError
+
+LARGEST = 2**31  # bytes; the largest network there is, which reads 100 digits, has 1.3 billion
+
+
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Returns all arrays of a file, and what it says of itself.
+
+    Raises:
+      UserError: if the file is missing, damaged, too large, or of numbers that NumPy lacks.
+    """
+    from safetensors import safe_open
+
+    try:
+        if path.is_dir():
+            raise UserError(f"{path} is a folder: name a file, or give a run's folder as --run.")
+        if path.stat().st_size > LARGEST:
+            raise UserError(f"{path} has over {LARGEST:,} bytes: use a file made by jaxmnist.")
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return arrays, file.metadata() or {}
+    except UserError:
+        raise
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: name a weights file or a finished run.") from None
+    except Exception as error:  # whatever NumPy and the library say of a damaged file
+        raise UserError(
+            f"{path} is not a readable safetensors file ({error}): use one that `jaxmnist export` "
+            "or a run has written."
+        ) from None
