@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import math
 import zlib
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from jaxmnist.alphabet import DIGITS, SIDE
+from jaxmnist.data.unpack import unpack
 from jaxmnist.errors import UserError
 
 IMAGES_MAGIC, LABELS_MAGIC = 0x0803, 0x0801  # unsigned bytes, in three dimensions or in one
-LIMIT = 1 << 30  # bytes a file may unpack to; MNIST's largest has 47 million
 
 
 def read_images(path: Path) -> tuple[UInt8[np.ndarray, "n 28 28"], str]:
@@ -49,7 +50,7 @@ def _read(path: Path, magic: int) -> tuple[UInt8[np.ndarray, "..."], str]:
         if found in kinds:
             raise UserError(
                 f"{path} holds {kinds[found]} where {kinds[magic]} belong: "
-                "are the two files swapped? Rename or fetch them again."
+                "the two files may be swapped, rename or fetch them again."
             )
         raise UserError(
             f"{path} is not an idx file of {kinds[magic]} "
@@ -57,30 +58,26 @@ def _read(path: Path, magic: int) -> tuple[UInt8[np.ndarray, "..."], str]:
         )
     dimensions = magic & 0xFF
     header = 4 + 4 * dimensions
-    sizes = np.frombuffer(content[4:header], ">u4")
-    wanted = int(np.prod(sizes, dtype=object)) if sizes.size == dimensions else -1
-    if wanted != len(content) - header:
+    sizes = [int.from_bytes(content[at : at + 4], "big") for at in range(4, header, 4)]
+    if len(content) < header or math.prod(sizes) != len(content) - header:
         raise UserError(
             f"{path} is damaged: its header and its {len(content):,} bytes do not agree; "
             "fetch it again."
         )
-    array = np.frombuffer(content, np.uint8, offset=header).reshape(sizes.tolist())
+    array = np.frombuffer(content, np.uint8, offset=header).reshape(sizes)
     return array, hashlib.sha256(content).hexdigest()
 
 
-def _unpack(path: Path) -> bytes:
+def _unpack(path: Path) -> bytearray:
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             stream: io.BufferedIOBase = gzip.GzipFile(fileobj=file) if packed else file
-            content = stream.read(LIMIT + 1)
+            return unpack(stream, path)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: put MNIST's four files there.") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path} is damaged ({error}): fetch it again.") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): check it.") from None
-    if len(content) > LIMIT:
-        raise UserError(f"{path} unpacks to over {LIMIT:,} bytes: that is not MNIST.")
-    return content

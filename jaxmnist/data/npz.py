@@ -1,15 +1,22 @@
 """Reads people's own labelled images from an npz file."""
 
+import io
+import math
+import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int, UInt8
+from numpy.lib import format as npy
 
 from jaxmnist.alphabet import BLANK, SIDE
+from jaxmnist.data.unpack import unpack
 from jaxmnist.errors import UserError
 
-LIMIT = 1 << 30  # bytes a member may unpack to
+MADE = "a file that numpy.savez(FILE, x=images, y=labels) has written"
+LONGEST_HEADER = 1 << 16  # bytes; NumPy itself reads no more than 10,000
+HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def read_npz(
@@ -30,17 +37,19 @@ def read_npz(
     if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1] != SIDE or not images.size:
         raise UserError(
             f"{path}: x is {images.dtype} of shape {images.shape}; "
-            "make it uint8 (N, 28, W), 0 = ground, 255 = ink."
+            "make it uint8 (N, 28, W), 0 = ground, 255 = ink, of at least one image."
         )
-    if not np.issubdtype(labels.dtype, np.integer) or labels.ndim not in (1, 2):
+    if labels.dtype.kind not in "iu" or labels.ndim not in (1, 2) or not labels.size:
         raise UserError(
             f"{path}: y is {labels.dtype} of shape {labels.shape}; "
             "make it integers (N,) or (N, K), padded with 10."
         )
     if len(images) != len(labels):
-        raise UserError(f"{path}: there are {len(images)} images but {len(labels)} labels.")
+        raise UserError(
+            f"{path}: there are {len(images)} images but {len(labels)} labels: give each its own."
+        )
     labels = labels.reshape(len(labels), -1)
-    if labels.size and not (labels.min() >= 0 and labels.max() <= BLANK):
+    if not (labels.min() >= 0 and labels.max() <= BLANK):
         raise UserError(f"{path}: y must hold digits 0 to 9, or 10 for nothing.")
     if ((labels[:, :-1] == BLANK) & (labels[:, 1:] != BLANK)).any():
         raise UserError(f"{path}: y has 10 (nothing) before a digit: put digits first, then 10.")
@@ -56,7 +65,10 @@ def read_npz(
             "digit: leave such images out."
         )
     if (labels[:, max_length:] != BLANK).any():
-        raise UserError(f"{path}: y has more digits than the {max_length} this network reads.")
+        raise UserError(
+            f"{path}: y has more digits than the {max_length} this network reads: leave those "
+            "images out, or train a longer one."
+        )
     labels = labels[:, :max_length]
     images = np.pad(images, ((0, 0), (0, 0), (0, width - images.shape[2])))
     labels = np.pad(labels, ((0, 0), (0, max_length - labels.shape[1])), constant_values=BLANK)
@@ -64,21 +76,39 @@ def read_npz(
 
 
 def _members(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Reads the arrays `x` and `y`; other members are not even looked at, and none is extracted."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                if member.file_size > LIMIT:
-                    raise UserError(f"{path}: {member.filename} unpacks to over {LIMIT:,} bytes.")
-        with np.load(path, allow_pickle=False) as arrays:
-            images, labels = arrays["x"], arrays["y"]
+        with zipfile.ZipFile(path) as archive, warnings.catch_warnings(action="error"):
+            return _array(path, archive, "x"), _array(path, archive, "y")
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist.") from None
-    except KeyError:
-        raise UserError(f"{path} needs two arrays, x (images) and y (labels).") from None
+        raise UserError(f"{path} does not exist: name {MADE}.") from None
     except UserError:
         raise
     except Exception as error:  # zip and npy files can be damaged in very many ways
-        raise UserError(f"{path} is not a readable npz file ({type(error).__name__}).") from None
-    if not (isinstance(images, np.ndarray) and isinstance(labels, np.ndarray)):
-        raise UserError(f"{path} is not a readable npz file (x or y is no array).")
-    return images, labels
+        problem = type(error).__name__
+        raise UserError(f"{path} is not a readable npz file ({problem}): name {MADE}.") from None
+
+
+def _array(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """Reads one array; its header has to agree with the bytes that follow it."""
+    try:
+        member = archive.getinfo(f"{name}.npy")
+    except KeyError:
+        raise UserError(f"{path} needs two arrays, x (images) and y (labels).") from None
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # Of other methods zipfile unpacks whatever comes, however little it was asked for.
+        raise UserError(f"{path} is compressed in an unusual way: name {MADE}.")
+    with archive.open(member) as stream:
+        content = unpack(stream, path)
+    header = io.BytesIO(content[:LONGEST_HEADER])
+    read_header = HEADERS[npy.read_magic(header)]
+    shape, by_columns, dtype = read_header(header)
+    if dtype.hasobject:
+        raise UserError(
+            f"{path}: {name} holds Python objects, which are never loaded: give numbers."
+        )
+    start = header.tell()
+    if math.prod(shape) * dtype.itemsize != len(content) - start:
+        raise UserError(f"{path}: the header of {name} does not agree with its size: name {MADE}.")
+    array = np.frombuffer(content, dtype, offset=start)
+    return array.reshape(shape, order="F" if by_columns else "C")
