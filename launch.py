@@ -14,6 +14,7 @@ code is 0, 2 if something has to be mended first, 130 after Ctrl-C, 143 after SI
 --helpfull lists the flags of all libraries, too.
 """
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -45,18 +46,30 @@ def parse(arguments: list[str]) -> list[str]:
     except OSError:
         path = config_flags.get_config_filename(flags.FLAGS["config"])
         fail(f"the recipe {path} cannot be read: give its path from where you stand.")
-    except (KeyError, AttributeError) as error:
-        name = str(error).strip("\"'")
-        fail(f"the recipe has no field '{name}': configs/common.py lists all fields.")
     except Exception as error:  # a config file is code, and may fail in any way code can
-        # What went wrong is the last line; above it may stand the config file's traceback.
-        text = str(error).strip() or type(error).__name__
-        fail(text.splitlines()[-1].removeprefix("ValueError: "))
+        fail(what_is_wrong(error))
     if CONFIG.value is None:
         fail("no recipe is named: give one, such as --config=configs/seq.py.")
     if len(rest) > 1:
         fail(f"'{rest[1]}' is not a flag: fields are set as --config.FIELD=VALUE.")
     return rest
+
+
+def what_is_wrong(error: Exception) -> str:
+    """Says in one sentence what kept the command line or the config file from being read."""
+    text = str(error).strip() or type(error).__name__
+    name = text.strip("\"'")
+    if isinstance(error, KeyError | AttributeError) and re.fullmatch(r"\w+", name):
+        return f"the recipe has no field '{name}': configs/common.py lists all fields."
+    # What went wrong is the last line; above it may stand the config file's traceback.
+    said = text.splitlines()[-1].removeprefix("ValueError: ").removeprefix("ERROR:: ")
+    said = re.sub(r"\. Did you mean: (.*) \?$", r", perhaps \1", said)
+    said = said.replace(". ", ", ")
+    if said.endswith("."):  # a sentence, and of our own
+        return said
+    if isinstance(error, flags.Error) and "\n" not in text:
+        return f"{said}: see --help for flags, and configs/common.py for what fields take."
+    return f"the recipe cannot be used as asked ({said}): mend its file, or what is set of it."
 
 
 def resolve() -> dict[str, Any]:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from jaxmnist import __version__
 from jaxmnist.errors import UserError
@@ -15,7 +15,6 @@ from jaxmnist.errors import UserError
 if TYPE_CHECKING:
     from jaxmnist.data.sources import Source
 
-Parser = argparse.ArgumentParser
 Function = Callable[[argparse.Namespace], None]
 
 ABOUT = "Reads handwritten digits with small JAX models. Training is `python launch.py --help`."
@@ -61,9 +60,16 @@ reading the test digits, which happens once, with the weights of the last step.
 """
 
 
+class Parser(argparse.ArgumentParser):
+    """Says in one sentence what is wrong with a command line, as everything here is said."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}: type `{self.prog} --help` to see what it takes.")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb and returns the exit code: 0, or 2 if something has to be mended."""
-    parser = argparse.ArgumentParser(prog="jaxmnist", description=ABOUT)
+    parser = Parser(prog="jaxmnist", description=ABOUT)
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(title="verbs", dest="verb", required=True)
 
@@ -136,8 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     race.add_argument("--json", action="store_true", help="print JSON")
     race.add_argument("--out", type=Path, metavar="FILE.json", help="write the JSON there, too")
 
-    chosen = parser.parse_args(arguments)
     try:
+        chosen = parser.parse_args(arguments)
         chosen.function(chosen)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
@@ -168,6 +174,7 @@ def _models(chosen: argparse.Namespace) -> None:
 def _audit(chosen: argparse.Namespace) -> None:
     from jaxmnist.systems.audit import audit, read_results, table
 
+    _check_files(chosen.out)
     summaries = read_results(chosen.results)
     text = table(summaries) if chosen.table else audit(summaries)
     if chosen.out is None:
@@ -181,13 +188,14 @@ def _export(chosen: argparse.Namespace) -> None:
     from jaxmnist.storage.torch_files import write_pth, write_safetensors
     from jaxmnist.storage.weights import FILE_NAME, load_weights
 
+    _check_files(chosen.out)
     loaded = load_weights(chosen.run / FILE_NAME if chosen.run else chosen.weights)
     state = to_state_dict(loaded.network.architecture, loaded.weights._asdict())
     write = {"torch": write_pth, "safetensors": write_safetensors}[chosen.format]
     try:
         write(chosen.out, state)
     except OSError as error:
-        raise UserError(f"{chosen.out} cannot be written ({error.strerror}).") from None
+        raise _unwritable(chosen.out, error) from None
     print(chosen.out)
 
 
@@ -213,7 +221,7 @@ def _bench(chosen: argparse.Namespace) -> None:
         source=chosen.source,
     )
     check_numbers(options)
-    _check_folders(chosen.out, chosen.chart)
+    _check_files(chosen.out, chosen.chart)
     prepare_process(options.threads)
 
     from jaxmnist.bench.chart import draw_chart
@@ -236,7 +244,7 @@ def _speedrun(chosen: argparse.Namespace) -> None:
 
     if chosen.runs < 1:
         raise UserError(f"--runs is {chosen.runs}: it must be at least 1.")
-    _check_folders(chosen.out)
+    _check_files(chosen.out)
     keep_compiled_programs()
     settings = find_recipe(f"configs/speedrun.py:to_{chosen.to.replace('.', '')}")
     settings["data"]["source"] = chosen.source
@@ -260,6 +268,7 @@ def _evaluate(chosen: argparse.Namespace) -> None:
         raise UserError("--suite and --data exclude each other: a suite has digits of its own.")
     if chosen.predictions and not (chosen.data or chosen.suite):
         raise UserError("--predictions needs --data or one --suite, to know which to save.")
+    _check_files(chosen.predictions)
     keep_compiled_programs()
     loaded = load_weights(chosen.run / FILE_NAME if chosen.run else chosen.weights)
     answer: dict[str, Any] = {"weights": loaded.about["name"], "seed": loaded.about["seed"]}
@@ -290,14 +299,21 @@ def _source_of(run: Path | None, digits: str) -> "Source":
         return load_source("digits8x8")
     if run is None:
         return load_source("auto")
-    data = read_json(run / "config.json")["data"]
-    return load_source(data["source"], data["dir"], verify=data["verify"])
+    path = run / "config.json"
+    match read_json(path):
+        case {"data": {"source": str(name), "dir": str(folder), "verify": bool(verify)}}:
+            return load_source(name, folder, verify=verify)
+    raise UserError(
+        f"{path} does not say where the digits come from: give the weights as --weights."
+    )
 
 
-def _check_folders(*paths: Path | None) -> None:
+def _check_files(*paths: Path | None) -> None:
     """Refuses what could not be written in the end, before minutes are spent on it."""
     for path in filter(None, paths):
-        if not path.absolute().parent.is_dir():
+        if os.path.isdir(path):
+            raise UserError(f"{path} is a folder: name a file to write.")
+        if not os.path.isdir(path.absolute().parent):
             raise UserError(f"{path} cannot be written: its folder is not there, make it first.")
 
 
@@ -315,7 +331,11 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     try:
         write_whole(path, content.getvalue())
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}).") from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path} cannot be written ({error.strerror}): mend that, or name another.")
 
 
 def _words(answer: dict[str, Any]) -> str:

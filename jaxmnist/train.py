@@ -32,7 +32,7 @@ from jaxmnist.recipe import Recipe, make_recipe
 from jaxmnist.rng import Stream
 from jaxmnist.run.board import open_board
 from jaxmnist.run.environment import git_commit
-from jaxmnist.run.folder import RunFolder
+from jaxmnist.run.folder import REPEAT_THE_END, RunFolder
 from jaxmnist.run.interrupt import StopRequest, stop_on_signal
 from jaxmnist.run.lock import locked
 from jaxmnist.run.plots import Panel, draw_curves, draw_predictions, pick
@@ -102,10 +102,8 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
     check_settings(settings)
     split_cpu(settings["num_seeds"])
     folder = RunFolder(workdir, settings)
-    if finished := folder.summary():
-        _refuse_stand_in(workdir, settings, finished)
-        print(f"{workdir} holds a finished run: nothing is repeated.\n{describe(finished)}")
-        return workdir / "summary.json"
+    if (finished := folder.summary()) is not None:
+        return _report(folder, finished)
 
     digits = load_digits(**settings["data"])
     recipe = make_recipe(settings, len(digits.train))
@@ -168,13 +166,25 @@ def _run(
     )
 
 
-def _refuse_stand_in(workdir: Path, settings: dict[str, Any], finished: dict[str, Any]) -> None:
+def _report(folder: RunFolder, finished: dict[str, Any]) -> Path:
+    """Tells of a run that had ended before."""
+    path = folder.path / "summary.json"
+    try:
+        _refuse_stand_in(folder, finished)
+        told = describe(finished)
+    except (LookupError, TypeError, ValueError, ArithmeticError, RecursionError):
+        raise UserError(f"{path} is damaged: {REPEAT_THE_END}.") from None
+    print(f"{folder.path} holds a finished run: nothing is repeated.\n{told}")
+    return path
+
+
+def _refuse_stand_in(folder: RunFolder, finished: dict[str, Any]) -> None:
     """Keeps a run on the stand-in from passing for one on MNIST, now that MNIST is at hand."""
-    data = settings["data"]
+    data = folder.settings["data"]
     at_hand = data["dir"] or os.environ.get(VARIABLE) or in_cache()
     if data["source"] == "auto" and finished["data"]["source"] == "digits8x8" and at_hand:
         raise UserError(
-            f"{workdir} holds a finished run on the stand-in, and MNIST is at hand now: "
+            f"{folder.path} holds a finished run on the stand-in, and MNIST is at hand now: "
             "give another --workdir."
         )
 

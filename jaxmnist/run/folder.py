@@ -1,6 +1,8 @@
 """The run folder: whose it is, and files that are either whole or not there."""
 
+import contextlib
 import json
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from jaxmnist.settings import flatten
 
 # Where data lies is no part of what is computed; that it is the same data is checked on resuming.
 LOCATION_FIELDS = {"data.dir"}
+START_AGAIN = "put the right one there, or give another --workdir"
+REPEAT_THE_END = "remove it, and the same command writes it again from the last checkpoint"
 
 
 class RunFolder:
@@ -37,14 +41,20 @@ class RunFolder:
         """Makes the folder, if it is not there, and says in it whose it is.
 
         Raises:
-          UserError: if it cannot be written.
+          UserError: if it cannot be written; no folder is left behind then.
         """
+        made: list[Path] = []
         try:
-            (self.path / "plots").mkdir(parents=True, exist_ok=True)
+            plots = self.path / "plots"
+            made = [folder for folder in (plots, *plots.parents) if not folder.exists()]
+            plots.mkdir(parents=True, exist_ok=True)
             if not (self.path / "config.json").exists():
                 text = json.dumps(self.settings, indent=2, sort_keys=True)
                 self.write("config.json", text + "\n")
         except OSError as error:
+            for folder in made:
+                with contextlib.suppress(OSError):  # it was not made, or is not empty
+                    folder.rmdir()
             raise _unusable(self.path, error) from None
 
     def write(self, name: str, text: str) -> Path:
@@ -67,15 +77,19 @@ class RunFolder:
         path = self.path / "summary.json"
         if not path.exists():
             return None
-        return read_json(path)
+        return read_json(path, mend=REPEAT_THE_END)
 
 
 def _unusable(path: Path, error: OSError) -> UserError:
     return UserError(f"{path} cannot be a run folder ({error.strerror}): give another --workdir.")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, mend: str = START_AGAIN) -> dict[str, Any]:
     """Reads a JSON file of a run folder.
+
+    Args:
+      path: of the file.
+      mend: what to do if it is damaged.
 
     Raises:
       UserError: if it is missing or damaged.
@@ -89,20 +103,26 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise UserError(f"{path} is damaged: remove the folder {path.parent} and run again.")
+        raise UserError(f"{path} is damaged: {mend}.")
     return content
 
 
 def _refuse_other(path: Path, settings: dict[str, Any]) -> None:
-    old = flatten(read_json(path / "config.json"))
     new = flatten(json.loads(json.dumps(settings)))
-    differing = sorted(
-        field
-        for field in (old.keys() | new.keys()) - LOCATION_FIELDS
-        if old.get(field) != new.get(field)
-    )
+    try:
+        old = flatten(read_json(path / "config.json"))
+        differing = sorted(
+            field
+            for field in (old.keys() | new.keys()) - LOCATION_FIELDS
+            if old.get(field) != new.get(field)
+        )
+    except RecursionError:  # groups in groups in groups
+        raise UserError(f"{path / 'config.json'} is damaged: {START_AGAIN}.") from None
     if differing:
-        changes = ", ".join(f"{f} ({old.get(f)!r} there, {new.get(f)!r} here)" for f in differing)
+        short = reprlib.repr
+        changes = ", ".join(
+            f"{f} ({short(old.get(f))} there, {short(new.get(f))} here)" for f in differing
+        )
         raise UserError(
             f"{path} belongs to another configuration, which differs in {changes}: "
             "give another --workdir."

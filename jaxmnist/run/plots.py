@@ -64,7 +64,7 @@ def draw_curves(
             axis.grid(alpha=0.3, which="both")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             axis.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
-        figure.suptitle(title)
+        figure.suptitle(title, parse_math=False)  # a $ is a $
         figure.savefig(path, dpi=110)
 
 
@@ -108,7 +108,7 @@ def draw_predictions(
                 right = (guess == truth).all()
                 text = spell(guess) if right else f"{spell(guess)}, not {spell(truth)}"
                 axis.set_title(text, color=RIGHT if right else WRONG, fontsize=17, pad=4)
-        figure.suptitle(title)
+        figure.suptitle(title, parse_math=False)  # a $ is a $
         figure.savefig(path, dpi=100)
 
 
