@@ -146,36 +146,3 @@ def test_other_digits_or_an_altered_recipe_are_no_result(
     write(tmp_path, copy.deepcopy(summary("model_3_as_run", "model_3", 0.9946)) | change)
     assert cli.main(["audit", str(tmp_path)]) == 0
     assert row(capsys.readouterr().out, "model_3")[-1] == "not run yet"
-
-
-def damaged() -> list[str]:
-    """Summaries with one thing wrong."""
-    wrong: list[dict[str, Any]] = [
-        *({"config": value} for value in ([], None, "x")),
-        *({"data": value} for value in ({}, "x", {"official": "yes"})),
-        *({"name": value} for value in (None, ["a"])),
-        *({"protocol": value} for value in ({}, [1], {"as_published": None})),
-        *({"test": value} for value in (None, {}, {"mean": 0.9, "sd": None, "values": []})),
-        *({"test": spread(0.9, 0.91) | {"mean": value}} for value in ("x", float("nan"))),
-        {"test": spread(0.9, 0.91) | {"sd": None}},
-    ]
-    whole = summary("model_3_as_run", "model_3", 0.99)
-    return [json.dumps(whole | change) for change in wrong]
-
-
-def test_two_results_of_one_recipe_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write(tmp_path, *[summary("model_3_as_run", "model_3", value) for value in (0.99, 0.5)])
-    assert cli.main(["audit", str(tmp_path)]) == 2
-    assert "two results of model_3_as_run, 0.json and 1.json" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("content", [None, "{", "[]", "{}", "[" * 100_000, *damaged()])
-def test_a_folder_without_results_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None
-) -> None:
-    if content is not None:
-        (tmp_path / "a.json").write_text(content)
-    assert cli.main(["audit", str(tmp_path)]) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -1,0 +1,124 @@
+"""One small, sound file of every kind that this project reads, to be damaged by tests."""
+
+import gzip
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from configs import models, seq
+from jaxmnist.data.sources import OFFICIAL
+from jaxmnist.models.catalogue import create_network
+from jaxmnist.models.network import Network, Weights
+from jaxmnist.models.table import init_variables, layer_table
+from jaxmnist.models.torch_layout import to_state_dict
+from jaxmnist.run.folder import RunFolder
+from jaxmnist.storage.torch_files import write_pth
+from jaxmnist.storage.weights import FILE_NAME, save_weights
+from jaxmnist.tasks import task_of
+
+TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = OFFICIAL
+STAND_IN = "the stand-in digits8x8"
+
+
+def idx(array: np.ndarray, magic: int) -> bytes:
+    """Returns the bytes of an idx file."""
+    sizes = b"".join(int(n).to_bytes(4, "big") for n in array.shape)
+    return magic.to_bytes(4, "big") + sizes + array.astype(np.uint8).tobytes()
+
+
+def write_digits(folder: Path) -> Path:
+    """Writes the four files of 30 digits to train on and 10 to test with, which are noise."""
+    folder.mkdir(exist_ok=True)
+    random = np.random.RandomState(0)
+    for images, labels, n in ((TRAIN_IMAGES, TRAIN_LABELS, 30), (TEST_IMAGES, TEST_LABELS, 10)):
+        pixels = random.randint(0, 256, (n, 28, 28))
+        (folder / f"{images}.gz").write_bytes(gzip.compress(idx(pixels, 0x803), mtime=0))
+        digits = idx(random.randint(0, 10, n), 0x801)
+        (folder / f"{labels}.gz").write_bytes(gzip.compress(digits, mtime=0))
+    return folder
+
+
+def made_up(network: Network, height: int, width: int) -> dict[str, Any]:
+    """Returns variables that nobody has learnt, without the time that initialising them takes."""
+    shapes = jax.eval_shape(
+        lambda key: init_variables(network, key, height, width), jax.random.key(0)
+    )
+    return jax.tree.map(lambda leaf: np.full(leaf.shape, 0.5).astype(leaf.dtype), shapes)
+
+
+def write_run(folder: Path, settings: dict[str, Any]) -> Path:
+    """Writes a run folder as it is left by a run: configuration, layers, weights of epoch 0."""
+    run = RunFolder(folder, settings)
+    run.create()
+    length = settings.get("sequence", {}).get("max_length", 1)
+    network = create_network(settings["model"], max_length=length)
+    size = task_of(network.architecture).image_size
+    run.write("model.txt", layer_table(network, *size))
+    variables = made_up(network, *size)
+    weights = Weights(variables["params"], variables.get("batch_stats", {}))
+    about = {
+        "name": settings["name"], "model": settings["model"], "max_length": length, "seed": 0,
+        "epoch": 0, "digits": STAND_IN, "eval": settings["eval"],
+    }  # fmt: skip
+    save_weights(folder / FILE_NAME, weights, about)
+    return folder
+
+
+def write_samples(folder: Path) -> Path:
+    """Writes one of each.
+
+    digits/          the four idx files, gzipped
+    plain/           two of them, not gzipped
+    run/             of a classifier (model_3)
+    sequences/       of a recogniser
+    mine.npz         two images with their labels
+    model_3.pth      its weights for PyTorch
+    """
+    folder.mkdir(exist_ok=True)
+    write_digits(folder / "digits")
+    (folder / "plain").mkdir()
+    for name in (TRAIN_IMAGES, TRAIN_LABELS):
+        packed = (folder / "digits" / f"{name}.gz").read_bytes()
+        (folder / "plain" / name).write_bytes(gzip.decompress(packed))
+    write_run(folder / "run", models.get_config("tiny").to_dict())
+    write_run(folder / "sequences", seq.get_config("tiny").to_dict())
+    np.savez(folder / "mine.npz", x=np.full((2, 28, 28), 200, np.uint8), y=np.array([3, 4]))
+    network = create_network("model_3")
+    variables = made_up(network, 28, 28)
+    write_pth(folder / "model_3.pth", to_state_dict(network.architecture, variables))
+    return folder
+
+
+def repack(path: Path, changes: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> None:
+    """Writes a zip archive again with other members."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()} | changes
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def snapshot(folder: Path) -> dict[str, bytes | int]:
+    """Returns the content of everything in a folder, links and lock files aside.
+
+    Of what is no small file it is the size.
+    """
+
+    def content(path: Path) -> bytes | int:
+        size = path.stat().st_size
+        return path.read_bytes() if path.is_file() and size < 2**24 else size
+
+    return {
+        str(path.relative_to(folder)): content(path)
+        for path in sorted(folder.rglob("*"))
+        if path.name != ".lock" and not path.is_symlink()
+    }
+
+
+def fresh(samples: Path, folder: Path) -> Path:
+    """Copies the samples to where they may be damaged."""
+    return Path(shutil.copytree(samples, folder, symlinks=True))
