@@ -173,7 +173,7 @@ def _report(folder: RunFolder, finished: dict[str, Any]) -> Path:
         _refuse_stand_in(folder, finished)
         told = describe(finished)
     except (LookupError, TypeError, ValueError, ArithmeticError, RecursionError):
-        raise UserError(f"{path} is damaged: {REPEAT_THE_END}.") from None
+        raise UserError(f"{path} is damaged, or of another version: {REPEAT_THE_END}.") from None
     print(f"{folder.path} holds a finished run: nothing is repeated.\n{told}")
     return path
 

@@ -44,9 +44,10 @@ def step_schedule(
     *, learning_rate: float, steps_per_epoch: int, every: int, factor: float
 ) -> Schedule:
     """PyTorch's StepLR: multiplies the rate by `factor` after every `every` epochs."""
+    steps = min(steps_per_epoch * every, 2**31 - 1)  # what a step, an int32, can count to
 
     def values(step: Int[Array, ""]) -> Hyperparameters:
-        drops = step // (steps_per_epoch * every)
+        drops = step // steps
         return {"learning_rate": learning_rate * jnp.float32(factor) ** drops}
 
     return _of_step(values)
