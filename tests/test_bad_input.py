@@ -568,9 +568,9 @@ RUNS: list[Case] = [
     ),
     (RUN, "not empty and not a run folder: give", remove(CONFIG)),
     (RUN, "summary.json is damaged: remove it, and", write("run/summary.json", "")),
-    (RUN, "summary.json is damaged: remove it, and", write("run/summary.json", "{}")),
+    (RUN, "of another version: remove it, and", write("run/summary.json", "{}")),
     (RUN, "summary.json is damaged: remove it, and", write("run/summary.json", "null")),
-    (RUN, "summary.json is damaged: remove it, and", write("run/summary.json", '{"data": 3}')),
+    (RUN, "of another version: remove it, and", write("run/summary.json", '{"data": 3}')),
     (RUN, "cannot be written .*: mend that", make("run/.lock")),
 ]
 
