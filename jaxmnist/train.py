@@ -172,7 +172,9 @@ def _report(folder: RunFolder, finished: dict[str, Any]) -> Path:
     try:
         _refuse_stand_in(folder, finished)
         told = describe(finished)
-    except (LookupError, TypeError, ValueError, ArithmeticError, RecursionError):
+    except UserError:
+        raise
+    except Exception:  # anything may be missing in it, or in another's place
         raise UserError(f"{path} is damaged, or of another version: {REPEAT_THE_END}.") from None
     print(f"{folder.path} holds a finished run: nothing is repeated.\n{told}")
     return path

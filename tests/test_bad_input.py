@@ -56,6 +56,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarni
 
 PACKED_IMAGES = f"digits/{TRAIN_IMAGES}.gz"
 CONFIG = "run/config.json"
+SUMMARY = "run/summary.json"
 FILE = "run/weights.safetensors"
 
 # What can be done to files.
@@ -567,10 +568,17 @@ RUNS: list[Case] = [
         both(remove(CONFIG), make(CONFIG)),
     ),
     (RUN, "not empty and not a run folder: give", remove(CONFIG)),
-    (RUN, "summary.json is damaged: remove it, and", write("run/summary.json", "")),
-    (RUN, "of another version: remove it, and", write("run/summary.json", "{}")),
-    (RUN, "summary.json is damaged: remove it, and", write("run/summary.json", "null")),
-    (RUN, "of another version: remove it, and", write("run/summary.json", '{"data": 3}')),
+    (RUN, "summary.json is damaged: remove it, and", write(SUMMARY, "")),
+    (RUN, "of another version: remove it, and", write(SUMMARY, "{}")),
+    (RUN, "summary.json is damaged: remove it, and", write(SUMMARY, "null")),
+    (RUN, "of another version: remove it, and", write(SUMMARY, '{"data": 3}')),
+    (
+        RUN,
+        "of another version: remove it, and",
+        both(
+            lambda p: shutil.copy(ROOT / "results/v_1.json", p / SUMMARY), merge(SUMMARY, suites=[])
+        ),
+    ),
     (RUN, "cannot be written .*: mend that", make("run/.lock")),
 ]
 
@@ -629,7 +637,10 @@ RESULTS: list[Case] = [
     *((AUDIT, NO_SUMMARY, results(name=value)) for value in (None, ["a"])),
     *((AUDIT, NO_SUMMARY, results(protocol=value)) for value in ({}, [1], {"as_published": None})),
     *((AUDIT, NO_SUMMARY, results(test=value)) for value in (None, {}, SPREAD | {"values": []})),
-    *((AUDIT, NO_SUMMARY, results(test=SPREAD | {"mean": mean})) for mean in ("x", float("nan"))),
+    *(
+        (AUDIT, NO_SUMMARY, results(test=SPREAD | {"mean": mean}))
+        for mean in ("x", float("nan"), 10**400)
+    ),
     (AUDIT, NO_SUMMARY, results(test=SPREAD | {"sd": None})),
     (
         AUDIT,

@@ -103,8 +103,8 @@ def _is_spread(content: Any) -> bool:
     figures = [content.get("mean"), *values]
     if len(values) > 1 or content.get("sd") is not None:
         figures.append(content.get("sd"))
-    return bool(values) and all(
-        isinstance(figure, int | float) and math.isfinite(figure) for figure in figures
+    return bool(values) and all(  # accuracies, or differences of them
+        isinstance(figure, int | float) and -1 <= figure <= 1 for figure in figures
     )
 
 
