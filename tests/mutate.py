@@ -1,6 +1,6 @@
 """Damages sound files in thousands of ways and has the project's own readers read them.
 
-  python -m tests.mutate --files 10000 --out results/mutations.json
+  python -m tests.mutate --files 10000 --out results/robustness/mutations.json
 
 Every file is either read, or refused with the project's own error in one sentence; any other
 exception, and any warning, is a mistake of ours. Half of the damage is done to what lies inside an
