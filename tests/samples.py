@@ -1,6 +1,7 @@
 """One small, sound file of every kind that this project reads, to be damaged by tests."""
 
 import gzip
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -91,6 +92,16 @@ def write_samples(folder: Path) -> Path:
     variables = made_up(network, 28, 28)
     write_pth(folder / "model_3.pth", to_state_dict(network.architecture, variables))
     return folder
+
+
+class Malice:
+    """Makes a folder when it is unpickled by an unpickler of Python's."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = str(folder)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (self.folder,)
 
 
 def repack(path: Path, changes: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> None:

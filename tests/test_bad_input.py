@@ -38,6 +38,7 @@ from tests.helpers import ROOT, run_python
 from tests.samples import (
     TRAIN_IMAGES,
     TRAIN_LABELS,
+    Malice,
     fresh,
     idx,
     repack,
@@ -157,13 +158,6 @@ def checkpoints(seal: bool = True, **files: bytes | str) -> Damage:
             (folder / "checksums.json").write_text(json.dumps(checkpoint._checksums(folder)))
 
     return put
-
-
-class Malice:
-    """Leaves a file when it is unpickled by an unpickler of Python's."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, ("it ran",)
 
 
 def packed(file: str, array: np.ndarray, magic: int) -> Damage:
@@ -400,7 +394,7 @@ FOLDERS: list[Case] = [
 
 IMAGES = np.zeros((2, 28, 28), np.uint8)
 LABELS = np.zeros(2, int)
-OBJECTS = np.array([Malice(), Malice()])
+OBJECTS = np.array([Malice("it ran"), Malice("it ran")])
 PACKED = {"x.npy": npy(IMAGES), "y.npy": npy(LABELS)}
 GIANT = npy(IMAGES).replace(b"(2, 28, 28)", b"(9" + b"0" * 8 + b",28,28)")
 
@@ -523,7 +517,11 @@ PTH_FILES: list[Case] = [
     (PTH, "data.pkl has more than .*: load it", members({"archive/data.pkl": b"}" * 2**21})),
     (PTH, "more than named tensors: load it", members({"archive/data.pkl": b"\x80\x02]."})),
     (PTH, "not little-endian: on another machine", members({"archive/byteorder": b"big"})),
-    (PTH, "asks for 'posix.mkdir': use", members({"archive/data.pkl": pickle.dumps(Malice(), 2)})),
+    (
+        PTH,
+        "asks for 'posix.mkdir': use",
+        members({"archive/data.pkl": pickle.dumps(Malice("it ran"), 2)}),
+    ),
     (PTH, "has 36 entries and the network 37: use", pth(lambda state: state.popitem())),
     (PTH, "0.bias is float64 .*: use", pth(lambda s: s.update({"0.bias": np.zeros(8)}))),
 ]
@@ -595,7 +593,9 @@ CHECKPOINTS: list[Case] = [
     (
         RUN,
         NONE_LEFT,
-        checkpoints(record_json=pickle.dumps(Malice()), state__x=pickle.dumps(Malice())),
+        checkpoints(
+            record_json=pickle.dumps(Malice("it ran")), state__x=pickle.dumps(Malice("it ran"))
+        ),
     ),
 ]
 

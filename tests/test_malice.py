@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import pickle
 import struct
 import sys
@@ -23,7 +22,7 @@ from jaxmnist.data.npz import read_npz
 from jaxmnist.errors import UserError
 from jaxmnist.storage import checkpoint, torch_files
 from jaxmnist.storage.torch_files import read_pth, write_pth
-from tests.samples import repack, snapshot
+from tests.samples import Malice, repack, snapshot
 
 UNPICKLED: list[tuple[Any, ...]] = []  # what any unpickler in this process has looked up
 
@@ -34,16 +33,6 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_watch)
-
-
-class Malice:
-    """Makes a folder when it is unpickled by an unpickler of Python's."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = str(folder)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (self.folder,)
 
 
 @contextmanager
