@@ -1,6 +1,6 @@
 """Kills real runs at random moments and at operations on the disk, and compares their ends.
 
-  python -m tests.kill_points --points 200 --out results/recovery.json
+  python -m tests.kill_points --points 200 --out results/robustness/recovery.json
 
 Every recipe is run once straight through. Then it is run again, killed after a random while
 (`kill -9`), started again and killed again, until it finishes, and all that it has to say must be

@@ -1,6 +1,6 @@
 """Lets every operation on the disk that saving a checkpoint makes fail once, in every way.
 
-  python -m tests.storage_faults --out results/storage-faults.json
+  python -m tests.storage_faults --out results/robustness/storage-faults.json
 
 After each failure the folder must still give the state before or the new one, bit for bit, and
 saving must work again once the disk does. Needs Linux and a C compiler: the process starts itself
