@@ -7,14 +7,16 @@ an error. All states carry a leading axis of seeds, which `devices.py` spreads.
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.stages import Compiled
 from jaxtyping import Array, Float, Int
 
 from jaxmnist.devices import over_seeds
 from jaxmnist.generate.example import Bank, Draws, Generate
+from jaxmnist.memory import give_back
 from jaxmnist.models.network import Network, Weights
 from jaxmnist.recipe import Recipe
 from jaxmnist.rng import Stream, stream_key, stream_keys
@@ -26,11 +28,34 @@ Block = tuple[Float[Array, "n 28 width"], Int[Array, "n heads"]]  # images and l
 Generator = Callable[[Int[Array, " n"], int, Bank], Block]
 
 
+class Steps(NamedTuple):
+    """The steps of an epoch: those on full batches, and the one on what is left for the last.
+
+    They are programs of their own because one of both takes a third more memory to compile.
+    """
+
+    full: Compiled
+    short: Compiled | None  # None where batches divide the epoch
+    an_epoch: int  # steps
+
+    def __call__(self, state: TrainState, first: Array, last: Array, bank: Bank) -> TrainState:
+        """Makes the steps `first <= step < last` of one epoch."""
+        if self.short is None or int(last) % self.an_epoch:
+            return self.full(state, first, last, bank)
+        if first < last - 1:
+            state = self.full(state, first, last - 1, bank)
+        return self.short(state, last - 1, last, bank)
+
+    def memory_analysis(self) -> Any:
+        """Returns what the compiler planned for full batches, which need more than the last."""
+        return self.full.memory_analysis()
+
+
 class Programs(NamedTuple):
     """The programs of a run; `state` is donated and given back."""
 
-    run_steps: Callable[..., TrainState]  # (state, first step, last step, bank) -> state
-    end_epoch: Callable[..., TrainState]  # (state, validation metric of each seed, epoch) -> state
+    run_steps: Callable[..., TrainState]  # Steps: (state, first step, last step, bank) -> state
+    end_epoch: Compiled  # (state, validation metric of each seed, epoch) -> state
     predict: Predict  # (weights of each seed, images) -> logits of each seed
     seconds: float  # spent compiling
 
@@ -74,16 +99,25 @@ def compile_programs(recipe: Recipe, state: TrainState, bank: Bank) -> Programs:
     end = partial(end_epoch, schedule=recipe.schedule, watch=recipe.watch)
     number = jnp.int32(0)
     metrics = jnp.zeros(len(state.step))
+    full = _compile(over_seeds(steps, shared=3), state, number, number, bank)
+    short = None
+    if recipe.examples % recipe.batch_size:
+        last = over_seeds(partial(steps, short=True), shared=3)
+        short = _compile(last, state, number, number, bank)
     return Programs(
-        run_steps=jax.jit(over_seeds(steps, shared=3), donate_argnums=0)
-        .lower(state, number, number, bank)
-        .compile(),
-        end_epoch=jax.jit(over_seeds(end, shared=1), donate_argnums=0)
-        .lower(state, metrics, number)
-        .compile(),
+        run_steps=Steps(full, short, recipe.steps),
+        end_epoch=_compile(over_seeds(end, shared=1), state, metrics, number),
         predict=make_predict(recipe.network),
         seconds=time.perf_counter() - began,
     )
+
+
+def _compile(function: Callable[..., TrainState], *like: Any) -> Compiled:
+    """Compiles one program with nothing left in memory of the one before it."""
+    give_back()
+    compiled = jax.jit(function, donate_argnums=0).lower(*like).compile()
+    give_back()
+    return compiled
 
 
 def make_predict(network: Network) -> Predict:

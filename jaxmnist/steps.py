@@ -132,36 +132,35 @@ def run_steps(
     *,
     examples: int,
     batch_size: int,
+    short: bool = False,
     fixed_list: bool,
     watch: Watch,
     **parts: Any,
 ) -> TrainState:
     """Makes the steps `first <= step < last` of one epoch; `parts` as in `train_step`.
 
-    Both bounds are arguments, so one compiled program serves a whole epoch or any piece of it.
-    A last batch with fewer examples is kept, as PyTorch's DataLoader keeps it. A run that has
-    stopped early comes back as it was.
+    Both bounds are arguments, so one compiled program serves a whole epoch or any piece of it. A
+    `short` program makes the last step of an epoch whose last batch has fewer examples, which is
+    kept, as PyTorch's DataLoader keeps it; the other program makes the steps before it.
+    A run that has stopped early comes back as it was.
     """
-    full, rest = divmod(examples, batch_size)
+    size = examples % batch_size if short else batch_size
     epoch = first // steps_per_epoch(examples, batch_size)
     epoch_start = epoch * steps_per_epoch(examples, batch_size)
-    order = jax.random.permutation(stream_key(state.key, Stream.ORDER, epoch), examples)
 
-    def step_on(state: TrainState, positions: Int[Array, " batch"]) -> TrainState:
-        draws = example_draws(state, epoch, positions, examples=examples, fixed_list=fixed_list)
-        state, metrics = train_step(state, draws, bank, **parts)
-        return state._replace(sums=state.sums.merge(metrics))
+    def learn(state: TrainState) -> TrainState:
+        order = jax.random.permutation(stream_key(state.key, Stream.ORDER, epoch), examples)
 
-    def body(step: Int[Array, ""], state: TrainState) -> TrainState:
-        start = (step - epoch_start) * batch_size
-        return step_on(state, lax.dynamic_slice(order, (start,), (batch_size,)))
+        def body(step: Int[Array, ""], state: TrainState) -> TrainState:
+            positions = lax.dynamic_slice(order, ((step - epoch_start) * batch_size,), (size,))
+            draws = example_draws(state, epoch, positions, examples=examples, fixed_list=fixed_list)
+            state, metrics = train_step(state, draws, bank, **parts)
+            return state._replace(sums=state.sums.merge(metrics))
 
-    new = lax.fori_loop(first, jnp.minimum(last, epoch_start + full), body, state)
-    if rest:
-        has_rest = last > epoch_start + full
-        new = lax.cond(has_rest, lambda s: step_on(s, order[full * batch_size :]), lambda s: s, new)
-    stopped = has_stopped(state, epoch, watch)
-    return _select(stopped, state, new)
+        return lax.fori_loop(first, last, body, state)
+
+    # A branch, not a choice between two states: that is one kernel more for every array in them.
+    return lax.cond(has_stopped(state, epoch, watch), lambda state: state, learn, state)
 
 
 def end_epoch(

@@ -10,7 +10,7 @@ from tests.helpers import ROOT
 
 # Each line may import from lines above it, and from its own folder.
 LAYERS = [
-    ["alphabet", "caches", "devices", "durable", "errors", "rng"],
+    ["alphabet", "caches", "devices", "durable", "errors", "memory", "rng"],
     ["data", "generate", "models", "optim"],
     ["tasks"],
     ["settings", "state", "systems"],

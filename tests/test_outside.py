@@ -49,7 +49,8 @@ def test_a_run_leaves_everything_that_it_promises(tiny_run: TinyRun) -> None:
     summary = json.loads((workdir / "summary.json").read_text())
     assert summary.keys() >= {
         "name", "model", "params", "config", "seed", "num_seeds", "epochs", "data", "test",
-        "suites", "published", "seconds", "examples_per_second", "device", "versions", "git_commit",
+        "suites", "published", "seconds", "examples_per_second", "peak_memory_bytes", "device",
+        "versions", "git_commit",
     }  # fmt: skip
     assert summary["data"]["source"] == "digits8x8"
     assert "digits8x8" in printed

@@ -26,7 +26,8 @@ from jaxmnist.train import train_and_evaluate
 
 KEPT = ("metrics.jsonl", "weights.safetensors")  # files that hold results and nothing of the clock
 STEPS = 22  # an epoch
-CLOCK = ("seconds", "examples_per_second", "git_commit")  # what may differ between summaries
+# What may differ between summaries.
+CLOCK = ("seconds", "examples_per_second", "peak_memory_bytes", "git_commit")
 
 
 def settings(**changes: Any) -> dict[str, Any]:

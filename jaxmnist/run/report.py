@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxmnist.data.sources import Digits
+from jaxmnist.memory import peak_memory_bytes
 from jaxmnist.recipe import Recipe
 from jaxmnist.run.environment import device, versions
 from jaxmnist.run.progress import duration
@@ -162,6 +163,7 @@ def summarise(
         "weights_sha256": weights_hash,  # the same where recipe, machine and versions are
         "seconds": seconds,
         "examples_per_second": examples / max(seconds["train"], 1e-9),
+        "peak_memory_bytes": peak_memory_bytes(),  # of this process: the last sitting
         "device": device(),
         "versions": versions(),
         "git_commit": commit,
@@ -270,6 +272,8 @@ def describe(summary: dict[str, Any]) -> str:
         f"({summary['examples_per_second']:,.0f} examples/s), evaluating "
         f"{duration(seconds['evaluate'])}, in all {duration(seconds['total'])}"
     )
+    if peak := summary.get("peak_memory_bytes"):  # older runs did not note it
+        lines[-1] += f", {peak / 1e6:,.0f} MB at most"
     lines += [f"{what_diverged(one)}: left out" for one in summary["diverged"]]
     if not data["official"]:
         lines.append("These digits are not MNIST: no figure here compares with a published one.")
