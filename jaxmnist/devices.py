@@ -49,6 +49,14 @@ def for_all_seeds(tree: Any, num_seeds: int) -> Any:
     return jax.device_put(tree, NamedSharding(seed_mesh(num_seeds), P()))
 
 
+def described(tree: Any, num_seeds: int) -> Any:
+    """Says what `for_all_seeds` would return, and copies nothing."""
+    everywhere = NamedSharding(seed_mesh(num_seeds), P())
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), tree
+    )
+
+
 def over_seeds(function: Callable[..., Any], shared: int = 0) -> Callable[..., Any]:
     """Maps a function over the leading seed axis of its arguments, but for the last `shared`.
 

@@ -83,7 +83,7 @@ def initial_state(recipe: Recipe, seed: int, num_seeds: int) -> TrainState:
 
 
 def compile_programs(recipe: Recipe, state: TrainState, bank: Bank) -> Programs:
-    """Compiles a recipe for states and digits like `state` and `bank`."""
+    """Compiles a recipe for states and digits like `state` and `bank`, or as they describe them."""
     began = time.perf_counter()
     steps = partial(
         run_steps,

@@ -15,7 +15,7 @@ from jaxtyping import Array, Int
 
 from jaxmnist.caches import keep_compiled_programs
 from jaxmnist.data.sources import VARIABLE, Digits, in_cache, load_digits
-from jaxmnist.devices import for_all_seeds, split_cpu
+from jaxmnist.devices import described, for_all_seeds, split_cpu
 from jaxmnist.errors import Interrupted, UserError
 from jaxmnist.evaluate import (
     generated_blocks,
@@ -25,6 +25,7 @@ from jaxmnist.evaluate import (
     to_device,
 )
 from jaxmnist.generate.example import Bank
+from jaxmnist.memory import give_back
 from jaxmnist.models.network import Weights
 from jaxmnist.models.table import count_parameters, layer_table
 from jaxmnist.programs import Block, Programs, compile_programs, initial_state, make_generator
@@ -124,7 +125,6 @@ def _run(
     asked_to_stop: StopRequest,
 ) -> dict[str, Any]:
     """Does all the work of a run and returns its summary."""
-    bank = for_all_seeds(to_device(digits.train), settings["num_seeds"])
     state = initial_state(recipe, settings["seed"], settings["num_seeds"])
     parameters = count_parameters(state.params) // settings["num_seeds"]
     folder.write("model.txt", layer_table(recipe.network, *recipe.task.image_size))
@@ -135,7 +135,11 @@ def _run(
         flush=True,
     )
     with watch.part("compile"):
-        programs = compile_programs(recipe, state, bank)
+        # The digits are copied afterwards: memory is short while something is compiled.
+        labels = digits.train.labels.astype(np.int32)
+        like = described(Bank(digits.train.images, labels), settings["num_seeds"])
+        programs = compile_programs(recipe, state, like)
+    bank = for_all_seeds(to_device(digits.train), settings["num_seeds"])
     run = Run(settings, recipe, folder, digits, bank, programs, asked_to_stop)
 
     state, history = train(run, state, watch)
@@ -144,6 +148,7 @@ def _run(
 
     # The only time that a run reads test digits (but for published code that watched them).
     print("evaluating on test digits ...", flush=True)
+    give_back()
     with watch.part("evaluate"):
         tested, panels = test(run, state, seeds, len(history))
         title = f"{settings['name']} on {digits.title}"

@@ -75,8 +75,8 @@ class Digits:
         """Returns a sha256 over all images and labels in their parts and order."""
         digest = hashlib.sha256()
         for part in (self.train, self.validation, self.test):
-            digest.update(part.images.tobytes())
-            digest.update(part.labels.tobytes())
+            digest.update(np.ascontiguousarray(part.images))  # no copy where it is already
+            digest.update(np.ascontiguousarray(part.labels))
         return digest.hexdigest()
 
 
