@@ -6,6 +6,7 @@ an error. All states carry a leading axis of seeds, which `devices.py` spreads.
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -28,7 +29,8 @@ Block = tuple[Float[Array, "n 28 width"], Int[Array, "n heads"]]  # images and l
 Generator = Callable[[Int[Array, " n"], int, Bank], Block]
 
 
-class Steps(NamedTuple):
+@dataclass(frozen=True)
+class Steps:
     """The steps of an epoch: those on full batches, and the one on what is left for the last.
 
     They are programs of their own because one of both takes a third more memory to compile.

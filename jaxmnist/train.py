@@ -136,8 +136,8 @@ def _run(
     )
     with watch.part("compile"):
         # The digits are copied afterwards: memory is short while something is compiled.
-        labels = digits.train.labels.astype(np.int32)
-        like = described(Bank(digits.train.images, labels), settings["num_seeds"])
+        arrays = digits.train.images, digits.train.labels.astype(np.int32)
+        like = Bank(*described(arrays, settings["num_seeds"]))
         programs = compile_programs(recipe, state, like)
     bank = for_all_seeds(to_device(digits.train), settings["num_seeds"])
     run = Run(settings, recipe, folder, digits, bank, programs, asked_to_stop)
