@@ -53,12 +53,13 @@ def here(name: str, workdir: Path, **more: int) -> list[Any]:
 @pytest.mark.parametrize(
     "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in FILES]
 )
-def test_twice_here_and_once_in_another_process(name: str, tmp_path: Path) -> None:
+def test_here_and_in_another_process(name: str, tmp_path: Path) -> None:
     first = here(name, tmp_path / "first")
     assert len(first[0]["weights_sha256"]) == 64
-    jax.clear_caches()  # what was traced and compiled for the first is nothing to the second
-    assert here(name, tmp_path / "second") == first
-    assert in_another_process(name, tmp_path / "third") == first
+    assert in_another_process(name, tmp_path / "second") == first
+    if name in QUICK:
+        jax.clear_caches()  # what was traced and compiled for the first is nothing to the third
+        assert here(name, tmp_path / "third") == first
 
 
 @pytest.mark.slow
