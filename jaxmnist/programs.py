@@ -42,11 +42,14 @@ class Steps:
 
     def __call__(self, state: TrainState, first: Array, last: Array, bank: Bank) -> TrainState:
         """Makes the steps `first <= step < last` of one epoch."""
-        if self.short is None or int(last) % self.an_epoch:
+        # Compared on the host: arithmetic on the device would wait for the piece before this one.
+        start, end = int(first), int(last)
+        if self.short is None or end % self.an_epoch:
             return self.full(state, first, last, bank)
-        if first < last - 1:
-            state = self.full(state, first, last - 1, bank)
-        return self.short(state, last - 1, last, bank)
+        final = jnp.int32(end - 1)
+        if start < end - 1:
+            state = self.full(state, first, final, bank)
+        return self.short(state, final, last, bank)
 
     def memory_analysis(self) -> Any:
         """Returns what the compiler planned for full batches, which need more than the last."""

@@ -129,8 +129,8 @@ def test_a_leak_and_a_program_that_is_compiled_again_are_noticed(
 def test_the_peak_is_in_bytes_or_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     peak = peak_memory_bytes()
     assert peak is not None
-    block = np.ones(int(peak / 8 * 1.2))  # a fifth more than ever before
-    assert peak_memory_bytes() >= block.nbytes  # type: ignore[operator]
+    held = np.ones(1_000_000)  # and what Python and JAX need: in kilobytes it would be too few
+    assert peak > held.nbytes
 
     def hidden(path: Path, **how: Any) -> str:
         raise FileNotFoundError
