@@ -78,19 +78,26 @@ class Outcome:
 class Trial:
     """One recipe, and how to run it."""
 
-    def __init__(self, recipe: tuple[str, ...], folder: Path) -> None:
-        """Runs it once straight through, which also fills the cache of compiled programs."""
+    def __init__(self, recipe: tuple[str, ...], folder: Path, library: Path | None) -> None:
+        """Runs it twice straight through, to fill the cache of compiled programs and from it.
+
+        `library`, compiled from tests/faults.c, counts and meets operations on the disk.
+        """
         self.recipe, self.folder = recipe, folder
         self.environment = {"JAX_COMPILATION_CACHE_DIR": str(folder / "cache")}
-        self.straight, self.seconds = folder / "straight", 0.0
-        for _ in range(2):  # the second time from the cache
+        self.straight, self.killed = folder / "straight", folder / "killed"
+        self.faults = {"LD_PRELOAD": str(library)} if library else {}
+        self.seconds, self.operations = 0.0, 0
+        for _ in range(2):
             shutil.rmtree(self.straight, ignore_errors=True)
-            began = time.perf_counter()
-            with self.process(self.straight) as process:
+            began, count = time.perf_counter(), folder / "count"
+            watched = {"FAULT_UNDER": str(self.straight), "FAULT_COUNT": str(count)}
+            with self.process(self.straight, self.faults | watched) as process:
                 said = process.communicate()[0]
             self.seconds = time.perf_counter() - began
             if process.returncode != 0:
                 raise RuntimeError(said)
+            self.operations = int(count.read_text()) if library else 0
 
     @contextmanager
     def process(
@@ -113,7 +120,7 @@ class Trial:
     def kill_at_random(self, outcome: Outcome, points: int, chance: random.Random) -> None:
         """Kills runs after random whiles until there were `points` kills."""
         while outcome.kills < points:
-            workdir, killed = self.folder / "killed", 0
+            workdir, killed = self.killed, 0
             shutil.rmtree(workdir, ignore_errors=True)
             if chance.random() < 0.1:  # once in a while everything is compiled anew
                 shutil.rmtree(self.folder / "cache", ignore_errors=True)
@@ -131,16 +138,12 @@ class Trial:
                 outcome.killed(said)
             self.compare(outcome, workdir, killed, said)
 
-    def kill_at_operations(self, outcome: Outcome, points: int, library: Path) -> None:
+    def kill_at_operations(self, outcome: Outcome, points: int) -> None:
         """Kills runs at `points` of the operations on the disk that a run makes."""
-        workdir, count = self.folder / "killed", self.folder / "count"
-        faults = {"LD_PRELOAD": str(library), "FAULT_UNDER": str(workdir), "FAULT_HOW": "kill"}
-        shutil.rmtree(workdir, ignore_errors=True)
-        with self.process(workdir, faults | {"FAULT_COUNT": str(count)}) as process:
-            process.communicate()
-        operations = int(count.read_text())
+        workdir = self.killed
+        faults = self.faults | {"FAULT_UNDER": str(workdir), "FAULT_HOW": "kill"}
         for point in range(points):
-            at = 1 + round(point * (operations - 1) / max(points - 1, 1))
+            at = 1 + round(point * (self.operations - 1) / max(points - 1, 1))
             shutil.rmtree(workdir, ignore_errors=True)
             with self.process(workdir, faults | {"FAULT_AT": str(at)}) as process:
                 said = process.communicate()[0]
@@ -172,9 +175,9 @@ def search(points: int, recipes: Mapping[str, tuple[str, ...]], seed: int) -> di
         for recipe, flags in recipes.items():
             folder = Path(name) / str(len(table))
             folder.mkdir()
-            trial, at_random, at_operations = Trial(flags, folder), Outcome(), Outcome()
+            trial, at_random, at_operations = Trial(flags, folder, library), Outcome(), Outcome()
             if library:
-                trial.kill_at_operations(at_operations, each // 2, library)
+                trial.kill_at_operations(at_operations, each // 2)
             trial.kill_at_random(at_random, each - at_operations.kills, random.Random(seed))
             table[recipe] = {
                 "at_random_moments": vars(at_random),

@@ -15,7 +15,6 @@ from tests.test_recovery import results
 FILES = {"iterations": iterations, "seq": seq}
 SHORTER = {"epochs": 2, "validation.examples": 60, "eval.examples": 60}
 SEQUENCES = {"sequence.train_sequences": 330}
-QUICK = ("iterations",)
 
 
 def changes(name: str) -> dict[str, int]:
@@ -23,54 +22,51 @@ def changes(name: str) -> dict[str, int]:
     return SHORTER | (SEQUENCES if name == "seq" else {})
 
 
-def settings(name: str, **more: int) -> dict[str, Any]:
-    config = FILES[name].get_config("tiny")
-    config.update_from_flattened_dict(changes(name) | more)
-    return config.to_dict()
+def here(workdir: Path, **more: int) -> list[Any]:
+    config = iterations.get_config("tiny")
+    config.update_from_flattened_dict(changes("iterations") | more)
+    train_and_evaluate(config.to_dict(), workdir)
+    return results(workdir)
 
 
-def in_another_process(name: str, workdir: Path, **environment: str) -> list[Any]:
+def in_another_process(name: str, workdir: Path, cache: Path) -> list[Any]:
     flags = [f"--config.{field}={value}" for field, value in changes(name).items()]
     done = run_python(
         "launch.py", f"--config=configs/{name}.py:tiny", f"--workdir={workdir}", *flags,
-        **environment,
+        JAX_COMPILATION_CACHE_DIR=str(cache),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return results(workdir)
 
 
-def here(name: str, workdir: Path, **more: int) -> list[Any]:
-    train_and_evaluate(settings(name, **more), workdir)
-    return results(workdir)
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    return here(tmp_path_factory.mktemp("first") / "run")
 
 
-@pytest.mark.parametrize(
-    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in FILES]
-)
-def test_here_and_in_another_process(name: str, tmp_path: Path) -> None:
-    first = here(name, tmp_path / "first")
+def test_a_second_time_in_this_process(first: list[Any], tmp_path: Path) -> None:
     assert len(first[0]["weights_sha256"]) == 64
-    assert in_another_process(name, tmp_path / "second") == first
-    if name in QUICK:
-        jax.clear_caches()  # what was traced and compiled for the first is nothing to the third
-        assert here(name, tmp_path / "third") == first
+    jax.clear_caches()  # what was traced and compiled for the first is nothing to the second
+    assert here(tmp_path / "again") == first
+
+
+def test_another_seed_gives_other_bits(first: list[Any], tmp_path: Path) -> None:
+    """The negative twin."""
+    other = here(tmp_path / "other", seed=1)
+    assert other[0]["weights_sha256"] != first[0]["weights_sha256"]
+    for one, another in zip(first[1:], other[1:], strict=True):  # metrics and weights
+        assert one != another
 
 
 @pytest.mark.slow
-def test_a_cached_program_gives_the_bits_of_a_fresh_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", FILES)
+def test_in_two_other_processes(name: str, first: list[Any], tmp_path: Path) -> None:
+    """One compiles its programs, the other finds them in the cache."""
     cache = tmp_path / "cache"
-    environment = {"JAX_COMPILATION_CACHE_DIR": str(cache)}
-    fresh = in_another_process("iterations", tmp_path / "fresh", **environment)
+    compiling = in_another_process(name, tmp_path / "compiling", cache)
     compiled = sorted(path.name for path in cache.iterdir())
     assert compiled
-    cached = in_another_process("iterations", tmp_path / "cached", **environment)
+    assert in_another_process(name, tmp_path / "cached", cache) == compiling
     assert sorted(path.name for path in cache.iterdir()) == compiled  # nothing was compiled anew
-    assert cached == fresh
-
-
-def test_another_seed_gives_other_bits(tmp_path: Path) -> None:
-    """The negative twin."""
-    found = [here("iterations", tmp_path / str(seed), seed=seed) for seed in (0, 1)]
-    assert found[0][0]["weights_sha256"] != found[1][0]["weights_sha256"]
-    for one, other in zip(found[0][1:], found[1][1:], strict=True):  # metrics and weights
-        assert one != other
+    if name == "iterations":
+        assert compiling == first

@@ -1,5 +1,6 @@
 """TensorBoard event files of a run (written by tensorboardX, which needs no TensorFlow)."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +13,11 @@ def open_board(folder: Path, first_epoch: int) -> Iterator[Callable[[dict[str, A
 
     Events from `first_epoch` on that an interrupted run left behind are marked as void.
     """
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
+    writer_class = _summary_writer()
+    if writer_class is None:
         yield lambda row: None
         return
-    with SummaryWriter(str(folder), purge_step=first_epoch) as writer:
+    with writer_class(str(folder), purge_step=first_epoch) as writer:
 
         def add(row: dict[str, Any]) -> None:
             for name, value in row.items():
@@ -26,3 +26,22 @@ def open_board(folder: Path, first_epoch: int) -> Iterator[Callable[[dict[str, A
             writer.flush()
 
         yield add
+
+
+def _summary_writer() -> Any:
+    """Returns tensorboardX's writer, or None without it.
+
+    It imports PyTorch where that is installed, for tensors that nobody gives it here: a second and
+    180 MB of every run. So it is not to find it, unless it is there already.
+    """
+    hide = "torch" not in sys.modules
+    if hide:
+        sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        return None
+    finally:
+        if hide:
+            del sys.modules["torch"]
+    return SummaryWriter
