@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmnist.models.backend import BACKENDS, WIDE
+from jaxmnist.models.backend import BACKENDS, TALL, WIDE
 from jaxmnist.models.layers import BatchNorm
 
 torch = pytest.importorskip("torch")
@@ -45,14 +45,22 @@ def test_convolution_and_pool_are_pytorchs(backend: str, padding: int) -> None:
     assert np.abs(run(kernel) - theirs).max() > 1e-3
 
 
-@pytest.mark.parametrize("height", [8, 9])
 @pytest.mark.parametrize("padding", [0, 1])
-@pytest.mark.parametrize("width", [5, 6])
-def test_wide_convolutions_are_pytorchs(height: int, width: int, padding: int) -> None:
-    """They take another form, in pairs of rows: an odd last row must come out, too."""
+@pytest.mark.parametrize(
+    ("height", "width", "size", "channels"),
+    [
+        *[(height, width, 3, WIDE) for height in (8, 9) for width in (5, 6)],  # in pairs of rows
+        *[(TALL + size, 6, size, count) for size in (3, 5) for count in (1, 3)],  # in halves
+        *[(TALL + size - 1, 6, size, 3) for size in (3, 5)],
+    ],
+)
+def test_convolutions_in_every_form_are_pytorchs(
+    height: int, width: int, size: int, channels: int, padding: int
+) -> None:
+    """Wide layers and large maps take forms of their own: an odd last row must come out, too."""
     random = np.random.RandomState(height * width)
-    images = random.randn(2, WIDE, height, width)
-    kernel = random.randn(3, 3, WIDE, WIDE + 1)
+    images = random.randn(2, channels, height, width)
+    kernel = random.randn(size, size, channels, channels + 1)
     theirs = torch.nn.functional.conv2d(
         torch.from_numpy(images),
         torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()),

@@ -7,6 +7,8 @@ A model is a list of layers that never says where the batch axis is. It asks a b
   convolution loses its fast path inside `lax.scan`; this form runs there at the speed of the
   matrix product, and every other operation is a long contiguous vector loop over the batch.
   Between wide layers the product is what takes the time, and Winograd's form saves a third of it.
+  On large maps it is the copying of slices, of which a third is enough, and upper and lower half
+  are separate products, as the one behind a kernel's gradient does not use a second core by itself.
 * `ChannelsLast` (GPU, TPU): arrays are (batch, height, width, channels) and a convolution is
   `lax.conv_general_dilated`, for which the accelerators have their own kernels.
 
@@ -14,6 +16,7 @@ Both take the same parameters (kernels are HWIO, dense kernels (in, out) with `i
 channel-height-width order), so checkpoints do not depend on where they were made.
 """
 
+from functools import reduce
 from typing import Protocol
 
 import jax
@@ -22,6 +25,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 WIDE = 32  # channels, in and out, from which Winograd's form was faster on a CPU
+TALL = 12  # rows of the result, from which two halves were faster than the whole
 
 
 class Backend(Protocol):
@@ -82,8 +86,15 @@ class BatchMinor(Backend):
     def conv(self, x: Array, kernel: Float[Array, "kh kw cin cout"], padding: int) -> Array:
         if padding:
             x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-        wide = min(kernel.shape[2:]) >= WIDE
-        return _winograd(x, kernel) if wide and kernel.shape[:2] == (3, 3) else _im2col(x, kernel)
+        if kernel.shape[:2] == (3, 3) and min(kernel.shape[2:]) >= WIDE:
+            return _winograd(x, kernel)
+        kh, _, channels, _ = kernel.shape
+        rows = x.shape[1] - kh + 1
+        if kh == 1 or rows < TALL:
+            return _im2col(x, kernel)
+        half = _im2col if channels == 1 else _sideways_im2col
+        upper = half(x[:, : rows // 2 + kh - 1], kernel)
+        return jnp.concatenate([upper, half(x[:, rows // 2 :], kernel)], axis=1)
 
     def windows(self, x: Array, window: int) -> Array:
         channels, height, width, batch = x.shape
@@ -121,6 +132,24 @@ def _im2col(
     # The reshape to two dimensions matters: the same product as an einsum is 3.7 times slower.
     out = kernel.reshape(kh * kw * channels, features).T @ patches
     return out.reshape(features, height, width, batch)
+
+
+def _sideways_im2col(
+    x: Float[Array, "cin height width batch"], kernel: Float[Array, "kh kw cin cout"]
+) -> Float[Array, "cout outheight outwidth batch"]:
+    """Cross-correlates as one matrix product with the slices of `x` that are shifted sideways.
+
+    Every row of the kernel gives a result of its own; these are added, each from its own height.
+    """
+    kh, kw, channels, features = kernel.shape
+    _, height, width, batch = x.shape
+    rows, width = height - kh + 1, width - kw + 1
+    patches = jnp.concatenate([x[:, :, j : j + width] for j in range(kw)], axis=0)
+    matrix = kernel.transpose(0, 3, 1, 2).reshape(kh * features, kw * channels)
+    out = (matrix @ patches.reshape(kw * channels, -1)).reshape(-1, height, width, batch)
+    # Not slices: the gradient of a split is a concatenation, that of slices a slow sum of pads.
+    results = enumerate(lax.split(out, (features,) * kh))
+    return reduce(jnp.add, [result[:, i : i + rows] for i, result in results])
 
 
 def _winograd(
