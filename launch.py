@@ -14,6 +14,7 @@ code is 0, 2 if something has to be mended first, 130 after Ctrl-C, 143 after SI
 --helpfull lists the flags of all libraries, too.
 """
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -103,6 +104,9 @@ def main(arguments: list[str]) -> None:
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         sys.exit(stop.code)
+    except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted before anything was trained.", file=sys.stderr)
         sys.exit(130)

@@ -5,7 +5,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Function = Callable[[argparse.Namespace], None]
 
+# What a run has written about itself.
+RUN_FILES = {"config.json", "metrics.jsonl", "model.txt", "summary.json", "weights.safetensors"}
 ABOUT = "Reads handwritten digits with small JAX models. Training is `python launch.py --help`."
 EVALUATE = """\
 examples:
@@ -143,9 +145,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     race.add_argument("--out", type=Path, metavar="FILE.json", help="write the JSON there, too")
 
     try:
+        _take_any_output()
         chosen = parser.parse_args(arguments)
         chosen.function(chosen)
-        sys.stdout.flush()
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more comes
+            raise UserError(
+                f"the output cannot be written ({error.strerror}): mend that."
+            ) from None
     except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -156,6 +167,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _take_any_output() -> None:
+    """Makes printing safe where standard output is closed, or has letters for ASCII only."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  for the whole process
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _add_network(parser: Parser) -> None:
@@ -174,7 +194,7 @@ def _models(chosen: argparse.Namespace) -> None:
 def _audit(chosen: argparse.Namespace) -> None:
     from jaxmnist.systems.audit import audit, read_results, table
 
-    _check_files(chosen.out)
+    _check_files(chosen.out, inputs=chosen.results.glob("**/*.json"))
     summaries = read_results(chosen.results)
     text = table(summaries) if chosen.table else audit(summaries)
     if chosen.out is None:
@@ -188,7 +208,7 @@ def _export(chosen: argparse.Namespace) -> None:
     from jaxmnist.storage.torch_files import write_pth, write_safetensors
     from jaxmnist.storage.weights import FILE_NAME, load_weights
 
-    _check_files(chosen.out)
+    _check_files(chosen.out, inputs=[chosen.weights])
     loaded = load_weights(chosen.run / FILE_NAME if chosen.run else chosen.weights)
     state = to_state_dict(loaded.network.architecture, loaded.weights._asdict())
     write = {"torch": write_pth, "safetensors": write_safetensors}[chosen.format]
@@ -264,11 +284,11 @@ def _evaluate(chosen: argparse.Namespace) -> None:
     from jaxmnist.measure import measure_npz, measure_suites
     from jaxmnist.storage.weights import FILE_NAME, load_weights
 
-    if chosen.data and chosen.suite:
+    if chosen.data and chosen.suite is not None:
         raise UserError("--suite and --data exclude each other: a suite has digits of its own.")
-    if chosen.predictions and not (chosen.data or chosen.suite):
+    if chosen.predictions and not (chosen.data or chosen.suite is not None):
         raise UserError("--predictions needs --data or one --suite, to know which to save.")
-    _check_files(chosen.predictions)
+    _check_files(chosen.predictions, inputs=[chosen.data, chosen.weights])
     keep_compiled_programs()
     loaded = load_weights(chosen.run / FILE_NAME if chosen.run else chosen.weights)
     answer: dict[str, Any] = {"weights": loaded.about["name"], "seed": loaded.about["seed"]}
@@ -278,7 +298,7 @@ def _evaluate(chosen: argparse.Namespace) -> None:
     else:
         source = _source_of(chosen.run, loaded.about["digits"])
         answer["digits"] = source.title()
-        if chosen.suite:
+        if chosen.suite is not None:
             scores, predicted = measure_suites(loaded, source, [chosen.suite])[chosen.suite]
             answer |= {"suite": chosen.suite} | scores
         else:
@@ -308,9 +328,14 @@ def _source_of(run: Path | None, digits: str) -> "Source":
     )
 
 
-def _check_files(*paths: Path | None) -> None:
+def _check_files(*paths: Path | None, inputs: Iterable[Path | None] = ()) -> None:
     """Refuses what could not be written in the end, before minutes are spent on it."""
+    read = {os.path.realpath(path) for path in inputs if path}
     for path in filter(None, paths):
+        if os.path.realpath(path) in read:
+            raise UserError(f"{path} is what is read: name another file to write.")
+        if path.name in RUN_FILES and (path.parent / "config.json").exists():
+            raise UserError(f"{path} is the run's own: name another file to write.")
         if os.path.isdir(path):
             raise UserError(f"{path} is a folder: name a file to write.")
         if not os.path.isdir(path.absolute().parent):

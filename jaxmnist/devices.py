@@ -11,6 +11,8 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from jaxmnist.errors import UserError
+
 SEEDS = "seeds"  # the name of the axis
 
 
@@ -24,6 +26,23 @@ def split_cpu(num_seeds: int) -> None:
     """
     with contextlib.suppress(RuntimeError):  # JAX has started: its devices stay as they are
         jax.config.update("jax_num_cpu_devices", even_split(num_seeds, cores()))
+
+
+def check_devices() -> None:
+    """Starts JAX.
+
+    Raises:
+      UserError: if it finds nothing to compute on.
+    """
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        said = str(error).strip().splitlines() or ["it says no more"]
+        raise UserError(
+            f"JAX finds no device to compute on ({said[0]}): "
+            + (f"unset JAX_PLATFORMS, which is {asked}." if asked else "install it anew.")
+        ) from None
 
 
 def cores() -> int:

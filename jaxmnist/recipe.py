@@ -50,7 +50,7 @@ def make_recipe(settings: dict[str, Any], train_digits: int) -> Recipe:
     if examples < settings["batch_size"]:
         raise UserError(
             f"config.batch_size is {settings['batch_size']}, more than the {examples:,} "
-            f"{task.noun} of an epoch: lower it."
+            f"{task.noun} of an epoch: lower it, or hold fewer digits out."
         )
     steps = steps_per_epoch(examples, settings["batch_size"])
     mode: Mode = "min" if settings["validation"]["metric"] == "loss" else "max"

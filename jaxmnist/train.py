@@ -15,7 +15,7 @@ from jaxtyping import Array, Int
 
 from jaxmnist.caches import keep_compiled_programs
 from jaxmnist.data.sources import VARIABLE, Digits, in_cache, load_digits
-from jaxmnist.devices import described, for_all_seeds, split_cpu
+from jaxmnist.devices import check_devices, described, for_all_seeds, split_cpu
 from jaxmnist.errors import Interrupted, UserError
 from jaxmnist.evaluate import (
     generated_blocks,
@@ -33,7 +33,8 @@ from jaxmnist.recipe import Recipe, make_recipe
 from jaxmnist.rng import Stream
 from jaxmnist.run.board import open_board
 from jaxmnist.run.environment import git_commit
-from jaxmnist.run.folder import REPEAT_THE_END, RunFolder
+from jaxmnist.run.faults import faults_in_words
+from jaxmnist.run.folder import REPEAT_THE_END, RunFolder, configuration_hash
 from jaxmnist.run.interrupt import StopRequest, stop_on_signal
 from jaxmnist.run.lock import locked
 from jaxmnist.run.plots import Panel, draw_curves, draw_predictions, pick
@@ -102,6 +103,7 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
     keep_compiled_programs()
     check_settings(settings)
     split_cpu(settings["num_seeds"])
+    check_devices()
     folder = RunFolder(workdir, settings)
     if (finished := folder.summary()) is not None:
         return _report(folder, finished)
@@ -109,7 +111,8 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
     digits = load_digits(**settings["data"])
     recipe = make_recipe(settings, len(digits.train))
     folder.create()
-    with locked(workdir), stop_on_signal() as asked_to_stop:
+    with faults_in_words(workdir), locked(workdir), stop_on_signal() as asked_to_stop:
+        folder.refuse_others()  # another run may have come while the digits were loaded
         summary = _run(settings, folder, digits, recipe, watch, commit, asked_to_stop)
         print(describe(summary), flush=True)
         return folder.write("summary.json", json.dumps(summary, indent=2) + "\n")
@@ -177,10 +180,18 @@ def _report(folder: RunFolder, finished: dict[str, Any]) -> Path:
     try:
         _refuse_stand_in(folder, finished)
         told = describe(finished)
+        another = configuration_hash(finished["config"]) != configuration_hash(folder.settings)
     except UserError:
         raise
     except Exception:  # anything may be missing in it, or in another's place
         raise UserError(f"{path} is damaged, or of another version: {REPEAT_THE_END}.") from None
+    if another:
+        raise UserError(f"{path} is of another configuration: {REPEAT_THE_END}.")
+    if not (folder.path / FILE_NAME).exists():
+        raise UserError(
+            f"{folder.path} holds a finished run without its {FILE_NAME}: remove summary.json, and "
+            "the same command writes both again from the last checkpoint."
+        )
     print(f"{folder.path} holds a finished run: nothing is repeated.\n{told}")
     return path
 
@@ -209,6 +220,11 @@ def train(run: Run, state: TrainState, watch: Stopwatch) -> tuple[TrainState, li
     step, history = 0, []
     if saved := checkpoint.restore_latest(run.checkpoints, state, print):
         state, record = saved
+        if record["config"] != configuration_hash(run.settings):
+            raise UserError(
+                f"{run.checkpoints} is of a run with another configuration: remove it to start "
+                "again, or give another --workdir."
+            )
         if record["data"] != fingerprint:
             raise UserError(
                 f"{run.folder.path} was trained on other digits than {run.digits.title}: "
@@ -220,8 +236,15 @@ def train(run: Run, state: TrainState, watch: Stopwatch) -> tuple[TrainState, li
     run.folder.write_lines("metrics.jsonl", history)
 
     def save(error: float | None) -> None:
-        record = {"step": step, "error": error, "data": fingerprint, "history": history}
-        checkpoint.save(run.checkpoints, state, record | {"seconds": watch.seconds()})
+        record = {
+            "step": step,
+            "error": error,
+            "data": fingerprint,
+            "config": configuration_hash(run.settings),
+            "history": history,
+            "seconds": watch.seconds(),
+        }
+        checkpoint.save(run.checkpoints, state, record)
 
     progress = Progress(recipe.epochs, step / recipe.steps, recipe.examples, len(state.step))
     with (
@@ -251,8 +274,10 @@ def train(run: Run, state: TrainState, watch: Stopwatch) -> tuple[TrainState, li
             progress.end_epoch(epoch_line(row, recipe))
     lost = diverged_seeds(state, recipe, run.settings["seed"])
     if len(lost) == len(state.step):
+        others = f", as were those of the {len(lost) - 1} other seeds" if len(lost) > 1 else ""
         raise UserError(
-            f"{what_diverged(lost[0])}: lower schedule.learning_rate and give another --workdir; "
+            f"{what_diverged(lost[0])}{others}: lower schedule.learning_rate and give another "
+            "--workdir; "
             f"the state before that step is kept in {run.checkpoints}."
         )
     if run.asked_to_stop():

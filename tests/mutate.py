@@ -49,7 +49,7 @@ from tests.samples import TRAIN_IMAGES, TRAIN_LABELS, write_samples
 Chance = random.Random
 Mutate = Callable[[bytes, Chance], bytes]
 STATE: Any = {"weight": jnp.arange(3.0)}
-RECORD = {"data": "", "history": [], "seconds": {}, "step": 0, "error": None}
+RECORD = {"config": "", "data": "", "history": [], "seconds": {}, "step": 0, "error": None}
 # Numbers at the ends of their types, which headers are fond of.
 EDGES = [0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1]
 ODD: list[Any] = [

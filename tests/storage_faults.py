@@ -94,7 +94,14 @@ def inject(every: int, folder: Path) -> dict[str, Any]:
 
 def record(step: int) -> dict[str, Any]:
     """Makes a record; later ones are worse, so that none but the latest two are superfluous."""
-    return {"step": step, "error": float(step), "data": "", "history": [], "seconds": {}}
+    return {
+        "step": step,
+        "error": float(step),
+        "config": "",
+        "data": "",
+        "history": [],
+        "seconds": {},
+    }
 
 
 def restore(folder: Path, like: TrainState) -> list[bytes]:

@@ -211,6 +211,7 @@ VERBS: list[Case] = [
     ("jaxmnist evaluate", "--run --weights is required: type `jaxmnist evaluate --help`"),
     ("jaxmnist evaluate --run", "--run: expected one argument"),
     ("jaxmnist evaluate --run run --weights x", "not allowed with argument --run"),
+    ("jaxmnist evaluate --run run --suite=", "no suite '': choose one of clean"),
     ("jaxmnist evaluate --run run --suite blurred", "no suite 'blurred': choose one of clean"),
     ("jaxmnist evaluate --run run --data mine.npz --suite clean", "exclude each other"),
     ("jaxmnist evaluate --run run --predictions x.npy", "needs --data or one --suite"),
@@ -226,6 +227,7 @@ VERBS: list[Case] = [
     ("jaxmnist bench --systems vgg", "no system 'vgg': choose"),
     ("jaxmnist bench --systems ,", "--systems names nothing: give a list"),
     ("jaxmnist bench --batch 64,x", "--batch is 'x': give whole numbers above 0"),
+    (f"jaxmnist bench --batch {'9' * 5_000}", "--batch is '9+': give whole numbers above 0"),
     ("jaxmnist bench --against caffe", "no contender 'caffe': choose"),
     ("jaxmnist bench --threads 0", "--threads is 0: this process may use 1 to"),
     ("jaxmnist speedrun", "required: to: type"),
@@ -234,6 +236,15 @@ VERBS: list[Case] = [
     ("jaxmnist speedrun 99 --source usb", "config.data.source is 'usb': it must be one of"),
 ]
 
+OWN_RECIPE = """
+from ml_collections import ConfigDict
+from configs.models import get_config as original
+def get_config():
+    config = ConfigDict(original("tiny").to_dict(), type_safe=False)
+    change(config)
+    return config
+def change(config):
+    """
 FLAGS: list[Case] = [
     ("launch.py", "no recipe is named: give one, such as --config=configs/seq.py"),
     ("launch.py --config", "Missing value for flag --config: see --help"),
@@ -271,6 +282,20 @@ FLAGS: list[Case] = [
         "lacks the field model: start from common.base",
         write("mine.py", "from ml_collections import ConfigDict as get_config"),
     ),
+    *(
+        ("launch.py --config=mine.py --workdir=new", said, write("mine.py", OWN_RECIPE + change))
+        for change, said in (
+            ("del config.validation.augmented", "lacks the field validation.augmented: start"),
+            ("config.augment.shear = 3", "has a field augment.shear, which nothing uses: see"),
+            ("config.model = ['model_1']", "model is .'model_1'.: it must be one of"),
+            ("config.batch_size = 32.5", "batch_size is 32.5: it must be .* a whole number"),
+            ("config.epochs = True", "epochs is True: it must be .* a whole number"),
+            ("config.eval.seed = 2.5", "eval.seed is 2.5: it must be .* a whole number"),
+            ("config.data.verify = 'no'", "data.verify is 'no': it must be True or False"),
+            ("config.name = 3", "name is 3: it must be a text"),
+            ("config.augment.scale = {1, 2}", "scale is {1, 2}: it must be two factors"),
+        )
+    ),
 ]
 
 FIELDS: list[Case] = [
@@ -290,6 +315,12 @@ FIELDS: list[Case] = [
     (f"{SEQ} --config.num_seeds=0", "num_seeds is 0: it must be between 1 and 10000"),
     (f"{SEQ} --config.num_seeds=-1", "num_seeds is -1: it must be between 1 and 10000"),
     (f"{SEQ} --config.num_seeds=100000", "num_seeds is 100000: it must be between 1 and 10000"),
+    (f"{SEQ} --config.seed=2147483647 --config.num_seeds=2", "too large for 2 seeds .* lower it"),
+    (
+        f"{SEQ} --config.augment.scale=(1,{'9' * 400})",
+        "augment.scale is .*: it must be two factors",
+    ),
+    (f"{SEQ} --config.schedule.learning_rate=1e308", r"is 1e\+308: it must be a number above 0"),
     (f"{SEQ} --config.seed=-1", "seed is -1: it must be between 0 and"),
     (f"{SEQ} --config.seed=2147483648", "seed is 2147483648: it must be between 0 and"),
     (f"{SEQ} --config.epochs=0", "epochs is 0: it must be between 1 and"),
@@ -441,7 +472,7 @@ OWN_IMAGES: list[Case] = [
 
 MNIST = weights(digits="MNIST")
 KERNEL = "params.conv1.kernel"
-UNREADABLE = "not a readable safetensors file.*: use one that"
+UNREADABLE = "not a readable safetensors file.*: use the weights"
 WEIGHTS: list[Case] = [
     ("jaxmnist evaluate --weights none", "none does not exist: name a weights file"),
     ("jaxmnist evaluate --weights run", "run is a folder: name a file"),
@@ -452,6 +483,11 @@ WEIGHTS: list[Case] = [
     (EVALUATE, UNREADABLE, change(FILE, cut)),
     (EVALUATE, UNREADABLE, change(FILE, lambda old: old[:20])),
     (EVALUATE, UNREADABLE, change(FILE, lambda old: old + b"x")),
+    (  # the last number's sign
+        EVALUATE,
+        "damaged, its weights are not those .*: remove it",
+        change(FILE, lambda old: old[:-1] + bytes([old[-1] ^ 0x80])),
+    ),
     (EVALUATE, UNREADABLE, header_length(2**40)),
     (EVALUATE, UNREADABLE, header_length(2**64 - 1)),
     (EVALUATE, UNREADABLE, header_length(3)),
@@ -528,7 +564,7 @@ PTH_FILES: list[Case] = [
 
 RUNS: list[Case] = [
     ("jaxmnist evaluate --run none", "none/weights.safetensors does not exist: name"),
-    ("jaxmnist evaluate --run mine.npz", "weights.safetensors.* name a weights file|use one"),
+    ("jaxmnist evaluate --run mine.npz", "weights.safetensors.* name a weights file|use the"),
     ("jaxmnist evaluate --run run", "weights.safetensors does not exist: name", remove(FILE)),
     (OF_RUN, "run/config.json does not exist: run is not", both(MNIST, remove(CONFIG))),
     (OF_RUN, "config.json is damaged: put the right", both(MNIST, write(CONFIG, "{"))),
@@ -581,7 +617,9 @@ RUNS: list[Case] = [
 ]
 
 NONE_LEFT = "none of the checkpoints in .* can be read: remove that folder"
-RECORD = json.dumps({"data": "", "history": [], "seconds": {}, "step": 0, "error": None})
+RECORD = json.dumps(
+    {"config": "", "data": "", "history": [], "seconds": {}, "step": 0, "error": None}
+)
 CHECKPOINTS: list[Case] = [
     (RUN, "checkpoints is a file .*: remove it", write("run/checkpoints", "")),
     (RUN, NONE_LEFT, checkpoints(seal=False)),
@@ -613,6 +651,13 @@ PLACES: list[Case] = [
     (EXPORT.replace("new", "none/new"), "its folder is not there, make it first"),
     (EXPORT.replace("new.pth", "digits"), "digits is a folder: name a file"),
     (EXPORT.replace("new", "x" * 300), "cannot be written .*: mend that, or name another"),
+    (EXPORT.replace("new.pth", "run/summary.json"), "is the run's own: name another file"),
+    (f"{OWN} --predictions mine.npz", "mine.npz is what is read: name another file"),
+    (
+        "jaxmnist audit results --out results/a.json",
+        "is what is read: name",
+        write("results/a.json", "{}"),
+    ),
     ("jaxmnist audit none --out none/AUDIT.md", "its folder is not there, make it first"),
     ("jaxmnist bench --out none/bench.json", "its folder is not there, make it first"),
     ("jaxmnist bench --chart none/bench.png", "its folder is not there, make it first"),

@@ -10,8 +10,8 @@ from tests.helpers import ROOT, run_python
 
 # Each line may import from lines above it, and from its own folder.
 LAYERS = [
-    ["alphabet", "caches", "devices", "durable", "errors", "memory", "rng"],
-    ["data", "generate", "models", "optim"],
+    ["alphabet", "caches", "durable", "errors", "memory", "rng"],
+    ["data", "devices", "generate", "models", "optim"],
     ["tasks"],
     ["settings", "state", "systems"],
     ["steps"],

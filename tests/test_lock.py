@@ -60,6 +60,13 @@ def test_a_lock_ends_with_its_process(
         pass
 
 
+def test_removing_the_file_lets_nobody_in(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
+    (tmp_path / ".lock").unlink()
+    with pytest.raises(UserError, match="in use by another process"):
+        locked(tmp_path).__enter__()
+    assert holder.poll() is None
+
+
 def test_a_folder_that_takes_no_lock_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / ".lock").mkdir()
     with pytest.raises(UserError, match="cannot be written"):

@@ -73,7 +73,7 @@ def test_sound_pytorch_files_are_not_unpickled_either(tmp_path: Path) -> None:
 
 def test_checkpoints_are_not_unpickled(tmp_path: Path) -> None:
     state: Any = {"weight": jnp.arange(3.0)}
-    record = {"data": "", "history": [], "seconds": {}, "step": 0, "error": None}
+    record = {"config": "", "data": "", "history": [], "seconds": {}, "step": 0, "error": None}
     checkpoint.save(tmp_path / "all", state, record)
     with nothing_runs(tmp_path / "ran") as pickled:
         saved = checkpoint.restore_latest(tmp_path / "all", state, print)

@@ -1,5 +1,6 @@
 """Runs that were stopped, killed, damaged or went astray: what is left, and how it goes on."""
 
+import errno
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from jaxmnist import train as train_module
 from jaxmnist.errors import Interrupted, UserError
 from jaxmnist.programs import initial_state
 from jaxmnist.rng import Stream, stream_key
+from jaxmnist.run.folder import RunFolder
 from jaxmnist.run.progress import Progress
 from jaxmnist.run.report import epoch_row
 from jaxmnist.state import TrainState
@@ -221,6 +223,86 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(
     assert "after epoch 2" in said
     assert results(unfinished) == results(through)
     assert sorted(p.name for p in (unfinished / "checkpoints").iterdir())[-2:] == ["3", "3.damaged"]
+
+
+def test_a_checkpoint_may_be_damaged_again(unfinished: Path, through: Path) -> None:
+    for _ in range(2):
+        flip(unfinished / "checkpoints" / "3" / "record.json")
+        (unfinished / "summary.json").unlink(missing_ok=True)
+        train_and_evaluate(settings(), unfinished)
+    assert results(unfinished) == results(through)
+    kept = {path.name for path in (unfinished / "checkpoints").iterdir()}
+    assert kept >= {"3", "3.damaged", "3.damaged1"}
+
+
+def test_what_belongs_to_another_configuration_is_not_taken(
+    unfinished: Path, through: Path, tmp_path: Path
+) -> None:
+    other = settings(early_stopping_patience=7)
+    (tmp_path / "other").mkdir()
+    shutil.copytree(unfinished / "checkpoints", tmp_path / "other" / "checkpoints")
+    (tmp_path / "other" / "config.json").write_text(json.dumps(other))
+    with pytest.raises(UserError, match=r"checkpoints is of a run with another conf.* remove it"):
+        train_and_evaluate(other, tmp_path / "other")
+    shutil.copy(through / "summary.json", tmp_path / "other")
+    with pytest.raises(UserError, match=r"summary.json is of another configuration: remove it"):
+        train_and_evaluate(other, tmp_path / "other")
+
+
+def test_a_folder_that_changes_hands_while_digits_are_loaded_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = train_module.load_digits
+
+    def load_slowly(**how: Any) -> Any:
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "config.json").write_text(json.dumps(settings(seed=1)))
+        return load(**how)
+
+    monkeypatch.setattr(train_module, "load_digits", load_slowly)
+    with pytest.raises(UserError, match=r"belongs to another configuration.* seed \(1 there, 0"):
+        train_and_evaluate(settings(), tmp_path / "run")
+
+
+def test_a_finished_run_without_its_weights_says_how_to_have_them_again(
+    unfinished: Path, through: Path
+) -> None:
+    shutil.copy(through / "summary.json", unfinished)
+    (unfinished / "weights.safetensors").unlink()
+    with pytest.raises(UserError, match=r"without its weights.safetensors: remove summary.json"):
+        train_and_evaluate(settings(), unfinished)
+    (unfinished / "summary.json").unlink()
+    train_and_evaluate(settings(), unfinished)
+    assert results(unfinished) == results(through)
+
+
+@pytest.mark.parametrize("left", [["plots"], ["plots", "config.json.partial"]])
+def test_a_folder_of_which_a_kill_left_the_beginning_is_taken(
+    left: list[str], tmp_path: Path
+) -> None:
+    for name in left:
+        (tmp_path / name).mkdir() if name == "plots" else (tmp_path / name).write_text("{")
+    RunFolder(tmp_path, settings()).create()
+    assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 3
+    assert {path.name for path in tmp_path.iterdir()} == {"plots", "config.json"}
+
+
+@pytest.mark.parametrize("name", ["draw_curves", "draw_predictions", "locked", "open_board"])
+def test_a_full_disk_is_said_in_a_sentence_wherever_it_is_met(
+    name: str, unfinished: Path, through: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train_module, name, full)
+        with pytest.raises(
+            UserError, match=r"somewhere cannot .* \(No space left on device\): mend"
+        ):
+            train_and_evaluate(settings(), unfinished)
+    if name == "draw_predictions":
+        train_and_evaluate(settings(), unfinished)
+        assert results(unfinished) == results(through)
 
 
 def test_with_no_checkpoint_that_can_be_read_nothing_starts_over_unasked(unfinished: Path) -> None:

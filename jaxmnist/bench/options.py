@@ -73,8 +73,10 @@ def find_batch_sizes(numbers: str) -> tuple[int, ...]:
     """
     found = split(numbers, "--batch")
     for number in found:
-        if not number.isdecimal() or int(number) < 1:
-            raise UserError(f"--batch is '{number}': give whole numbers above 0, such as 64,128.")
+        if not number.isdecimal() or not 1 <= int(number[:10]) < 10**9:
+            raise UserError(
+                f"--batch is '{number[:20]}': give whole numbers above 0, such as 64,128."
+            )
     return tuple(map(int, found))
 
 

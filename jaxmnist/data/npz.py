@@ -11,7 +11,7 @@ from jaxtyping import Int, UInt8
 from numpy.lib import format as npy
 
 from jaxmnist.alphabet import BLANK, SIDE
-from jaxmnist.data.unpack import unpack
+from jaxmnist.data.unpack import LIMIT, unpack
 from jaxmnist.errors import UserError
 
 MADE = "a file that numpy.savez(FILE, x=images, y=labels) has written"
@@ -69,6 +69,11 @@ def read_npz(
             f"{path}: y has more digits than the {max_length} this network reads: leave those "
             "images out, or train a longer one."
         )
+    if len(images) * SIDE * width > LIMIT:
+        raise UserError(
+            f"{path}: {len(images):,} images take over {LIMIT:,} bytes as this network reads them: "
+            "part them into several files."
+        )
     labels = labels[:, :max_length]
     images = np.pad(images, ((0, 0), (0, 0), (0, width - images.shape[2])))
     labels = np.pad(labels, ((0, 0), (0, max_length - labels.shape[1])), constant_values=BLANK)
@@ -77,6 +82,8 @@ def read_npz(
 
 def _members(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Reads the arrays `x` and `y`; other members are not even looked at, and none is extracted."""
+    if path.exists() and not path.is_file():  # a pipe may wait for ever, a device never ends
+        raise UserError(f"{path} is not a readable npz file (it is no file): name {MADE}.")
     try:
         with zipfile.ZipFile(path) as archive, warnings.catch_warnings(action="error"):
             return _array(path, archive, "x"), _array(path, archive, "y")

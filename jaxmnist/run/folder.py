@@ -1,7 +1,9 @@
 """The run folder: whose it is, and files that are either whole or not there."""
 
 import contextlib
+import hashlib
 import json
+import os
 import reprlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +15,8 @@ from jaxmnist.settings import flatten
 
 # Where data lies is no part of what is computed; that it is the same data is checked on resuming.
 LOCATION_FIELDS = {"data.dir"}
+# What a process leaves that was killed before its folder had a configuration.
+BEGUN = {"plots", "config.json.partial"}
 START_AGAIN = "put the right one there, or give another --workdir"
 REPEAT_THE_END = "remove it, and the same command writes it again from the last checkpoint"
 
@@ -28,14 +32,25 @@ class RunFolder:
         """
         self.path, self.settings = path, settings
         try:
-            if (path / "config.json").exists():
-                _refuse_other(path, settings)
-            elif path.exists() and any(path.iterdir()):
-                raise UserError(
-                    f"{path} is not empty and not a run folder: give another --workdir."
-                )
+            os.fsencode(path).decode()  # Orbax and JSON take no other names
+            self.refuse_others()
         except OSError as error:
-            raise _unusable(path, error) from None
+            raise _unusable(path, error.strerror) from None
+        except UnicodeDecodeError:
+            raise _unusable(path, "its name is not UTF-8") from None
+
+    def refuse_others(self) -> None:
+        """Makes sure that the folder belongs to these settings, or to nobody yet.
+
+        Raises:
+          UserError: if it does not.
+        """
+        if (self.path / "config.json").exists():
+            _refuse_other(self.path, self.settings)
+        elif self.path.exists() and {file.name for file in self.path.iterdir()} - BEGUN:
+            raise UserError(
+                f"{self.path} is not empty and not a run folder: give another --workdir."
+            )
 
     def create(self) -> None:
         """Makes the folder, if it is not there, and says in it whose it is.
@@ -55,7 +70,7 @@ class RunFolder:
             for folder in made:
                 with contextlib.suppress(OSError):  # it was not made, or is not empty
                     folder.rmdir()
-            raise _unusable(self.path, error) from None
+            raise _unusable(self.path, error.strerror) from None
 
     def write(self, name: str, text: str) -> Path:
         """Replaces a file whole: after a crash there is the old text or the new one."""
@@ -80,8 +95,15 @@ class RunFolder:
         return read_json(path, mend=REPEAT_THE_END)
 
 
-def _unusable(path: Path, error: OSError) -> UserError:
-    return UserError(f"{path} cannot be a run folder ({error.strerror}): give another --workdir.")
+def configuration_hash(settings: dict[str, Any]) -> str:
+    """Returns the SHA-256 of all settings but where data lies."""
+    fields = {k: v for k, v in flatten(settings).items() if k not in LOCATION_FIELDS}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _unusable(path: Path, reason: str | None) -> UserError:
+    shown = str(path).encode(errors="replace").decode()
+    return UserError(f"{shown} cannot be a run folder ({reason}): give another --workdir.")
 
 
 def read_json(path: Path, mend: str = START_AGAIN) -> dict[str, Any]:

@@ -34,8 +34,9 @@ class StopRequest:
         if self._answered and not self():
             self.code = 128 + number
             return
-        print("\ninterrupted; the same command goes on from what is saved.", file=sys.stderr)
-        sys.stderr.flush()
+        said = "interrupted; the same command goes on from what is saved, or starts again."
+        # The process's own: while something is saved, what libraries say goes elsewhere.
+        print(f"\n{said}", file=sys.__stderr__, flush=True)
         os._exit(128 + number)  # files are whole at any moment, so there is nothing to tidy up
 
 

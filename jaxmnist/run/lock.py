@@ -1,11 +1,13 @@
 """One process a run folder: a lock that goes away with its process, however that ends."""
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from jaxmnist.durable import write_whole
 from jaxmnist.errors import UserError
 
 try:
@@ -18,8 +20,8 @@ except ImportError:  # Windows has other locks; there, two runs in one folder ar
 def locked(folder: Path) -> Iterator[None]:
     """Keeps other processes out of a folder that exists, until the block ends.
 
-    The lock is the kernel's (flock): the file `.lock` stays, and means nothing by itself. On a
-    network file system it reaches other machines where that file system passes locks on.
+    The lock is the kernel's (flock), on the folder itself. The file `.lock` only says who has it,
+    and stays. On a network file system the lock reaches other machines where that passes locks on.
 
     Raises:
       UserError: if another process is in there, or the lock cannot be written.
@@ -28,21 +30,22 @@ def locked(folder: Path) -> Iterator[None]:
         yield
         return
     path = folder / ".lock"
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): mend that.") from None
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.pread(descriptor, 500, 0).decode(errors="replace").strip()
+            owner = "another process"
+            with contextlib.suppress(OSError):
+                owner = path.read_text(encoding="utf-8", errors="replace").strip() or owner
             raise UserError(
-                f"{folder} is in use by {owner or 'another process'}: wait until that has ended, "
-                "or give another --workdir."
+                f"{folder} is in use by {owner}: wait until that has ended, or give another "
+                "--workdir."
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        try:
+            write_whole(path, f"process {os.getpid()} on {socket.gethostname()}\n")
+        except OSError as error:
+            raise UserError(f"{path} cannot be written ({error.strerror}): mend that.") from None
         yield
     finally:
         os.close(descriptor)  # which also unlocks

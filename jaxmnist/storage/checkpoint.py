@@ -10,11 +10,14 @@ anything in it is removed: what has a name is whole, unless the disk failed it, 
 """
 
 import contextlib
+import errno
 import gc
 import hashlib
 import io
+import itertools
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,7 +31,19 @@ from jaxmnist.errors import UserError
 from jaxmnist.state import TrainState
 
 LATEST = 2  # checkpoints that are kept, besides the one with the lowest error
-RECORD = {"data", "history", "seconds", "step", "error"}  # what a record must hold
+# What the system says of a disk that does not take what it is given.
+DISK_FAULTS = [os.strerror(number) for number in (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO
+)]  # fmt: skip
+# What a record must hold; and what belongs to the state must be of its own kind.
+RECORD: dict[str, type | tuple[type, ...]] = {
+    "config": str,
+    "data": str,
+    "history": list,
+    "seconds": dict,
+    "step": int,
+    "error": (int, float, type(None)),
+}
 
 
 def save(folder: Path, state: TrainState, record: dict[str, Any]) -> None:
@@ -59,10 +74,10 @@ def save(folder: Path, state: TrainState, record: dict[str, Any]) -> None:
             remove_whole(folder / str(number))
     except Exception as error:  # Orbax and TensorStore have many words for a full disk
         shutil.rmtree(partial, ignore_errors=True)  # makes room again
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+        rest = "goes on from the one before" if numbers else "starts again, as none was saved"
         raise UserError(
-            f"the checkpoint {target} cannot be written ({reason[0][:200]}): mend that, and the "
-            "same command goes on from the one before."
+            f"the checkpoint {target} cannot be written ({_reason(error)}): mend that, and the "
+            f"same command {rest}."
         ) from None
 
 
@@ -82,7 +97,9 @@ def restore_latest(
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file where checkpoints belong: remove it.")
     damaged: list[Path] = []
-    for number in reversed(_numbers(folder)):
+    numbers = _numbers(folder)
+    oldest = numbers[0] if numbers else 0
+    for number in reversed(numbers):
         path = folder / str(number)
         if (flaw := _flaw(path)) is None:
             try:
@@ -91,9 +108,10 @@ def restore_latest(
                 flaw = f"it does not fit this run ({type(error).__name__})"
             else:
                 for path in damaged:  # out of the way of those to come
-                    path.rename(path.with_name(f"{path.name}.damaged"))
+                    path.rename(_free_name(path))
                 return found
-        tell(f"warning: the checkpoint {path} is damaged ({flaw}): trying the one before it")
+        warning = f"warning: the checkpoint {path} is damaged ({flaw})"
+        tell(f"{warning}: trying the one before it" if number != oldest else warning)
         damaged.append(path)
     if damaged:
         raise UserError(
@@ -115,10 +133,18 @@ def _orbax() -> Iterator[ocp.Checkpointer]:
             try:
                 yield orbax
             except Exception:
-                gc.collect()  # its abandoned tasks complain when they are collected: now, unheard
+                # Its abandoned tasks complain when they are collected: now, or whenever it is.
+                gc.collect()
+                logging.getLogger("asyncio").setLevel(logging.CRITICAL)
                 raise
     finally:
         logging.disable(logging.NOTSET)
+
+
+def _reason(error: Exception) -> str:
+    """Puts what went wrong in a few words: the system's own, where they are in there."""
+    text = str(error).strip() or type(error).__name__
+    return next((words for words in DISK_FAULTS if words in text), text.splitlines()[0][:200])
 
 
 def _restore(path: Path, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
@@ -133,7 +159,14 @@ def _restore(path: Path, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
 def _numbers(folder: Path) -> list[int]:
     if not folder.is_dir():
         return []
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+    numbers = {int(path.name) for path in folder.iterdir() if path.name.isdecimal()}
+    return sorted(number for number in numbers if (folder / str(number)).is_dir())
+
+
+def _free_name(path: Path) -> Path:
+    """Finds a name for a damaged checkpoint that none before it has."""
+    names = (path.with_name(f"{path.name}.damaged{number or ''}") for number in itertools.count())
+    return next(name for name in names if not name.exists())
 
 
 def _superfluous(folder: Path) -> list[int]:
@@ -149,7 +182,9 @@ def _superfluous(folder: Path) -> list[int]:
 
 def _record(path: Path) -> dict[str, Any]:
     content = json.loads((path / "record.json").read_text(encoding="utf-8"))
-    if not isinstance(content, dict) or not content.keys() >= RECORD:
+    if not isinstance(content, dict) or not all(
+        name in content and isinstance(content[name], kind) for name, kind in RECORD.items()
+    ):
         raise ValueError(f"{path} holds no record")
     return content
 

@@ -20,6 +20,9 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     try:
         if path.is_dir():
             raise UserError(f"{path} is a folder: name a file, or give a run's folder as --run.")
+        if not path.is_file():
+            path.stat()
+            raise UserError(f"{path} is no file: use the weights.safetensors of a run.")
         if path.stat().st_size > LARGEST:
             raise UserError(f"{path} has over {LARGEST:,} bytes: use a file made by jaxmnist.")
         with safe_open(path, framework="numpy") as file:
@@ -31,6 +34,6 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         raise UserError(f"{path} does not exist: name a weights file or a finished run.") from None
     except Exception as error:  # whatever NumPy and the library say of a damaged file
         raise UserError(
-            f"{path} is not a readable safetensors file ({error}): use one that `jaxmnist export` "
-            "or a run has written."
+            f"{path} is not a readable safetensors file ({error}): use the weights.safetensors of "
+            "a run."
         ) from None

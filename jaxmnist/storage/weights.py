@@ -38,7 +38,9 @@ def save_weights(path: Path, weights: Weights, about: dict[str, Any]) -> None:
 
     flat = flatten_dict(weights._asdict(), sep=".")
     arrays = {name: np.asarray(value, order="C") for name, value in flat.items()}
-    write_whole(path, save(arrays, metadata={"jaxmnist": json.dumps(about, sort_keys=True)}))
+    said = json.dumps(about | {"sha256": fingerprint(weights)}, sort_keys=True)
+    # One entry: of several the library would write the order by chance.
+    write_whole(path, save(arrays, metadata={"jaxmnist": said}))
 
 
 def fingerprint(weights: Weights) -> str:
@@ -61,7 +63,10 @@ def load_weights(path: Path) -> Loaded:
     except (ValueError, RecursionError):
         about = None
     if not isinstance(about, dict) or not about.keys() >= ABOUT:
-        raise UserError(f"{path} does not say which model it is for: use a file made by jaxmnist.")
+        raise UserError(
+            f"{path} does not say which model it is for: use the {FILE_NAME} of a run (what "
+            "`jaxmnist export` writes is for other software)."
+        )
     wanted_eval = about["eval"] if isinstance(about["eval"], dict) else {}
     sizes = (about["max_length"], wanted_eval.get("examples"), wanted_eval.get("seed"))
     bounds = ((1, 100), (1, 10**9), (0, 2**31 - 1))
@@ -94,7 +99,13 @@ def load_weights(path: Path) -> Loaded:
                 "run or epoch."
             )
     tree = unflatten_dict({name: jnp.asarray(value) for name, value in flat.items()}, sep=".")
-    return Loaded(network, Weights(tree["params"], tree.get("batch_stats", {})), task, about)
+    weights = Weights(tree["params"], tree.get("batch_stats", {}))
+    if about.get("sha256") not in (None, fingerprint(weights)):  # older files have none
+        raise UserError(
+            f"{path} is damaged, its weights are not those that were written: remove it and the "
+            "run's summary.json, and the run's command writes both again from its last checkpoint."
+        )
+    return Loaded(network, weights, task, about)
 
 
 def _form(array: Any) -> str:

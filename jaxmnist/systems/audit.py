@@ -55,10 +55,12 @@ def read_results(folder: Path) -> list[Summary]:
     """
     summaries: list[Summary] = []
     for path in sorted([*folder.glob("*.json"), *folder.glob("*/summary.json")]):
+        summary: Any = None
         try:
-            summary = json.loads(path.read_text(encoding="utf-8"))
+            if path.is_file():  # a pipe may wait for ever
+                summary = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
-            summary = None
+            pass
         if not _is_summary(summary):
             raise UserError(f"{path} is not a run's summary: move it out of {folder}.")
         file = path.relative_to(folder).as_posix()
