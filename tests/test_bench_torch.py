@@ -44,8 +44,15 @@ def one_matrix(state: dict[str, np.ndarray], last: int) -> dict[str, "torch.Tens
 
 
 @pytest.mark.parametrize(
-    "name", ["model_2", "model_3", "v_1", "iteration_7", "ds_cnn", "sequence_compact",
-             pytest.param("sequence_published", marks=pytest.mark.slow)],
+    "name",
+    [
+        "v_1",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)  # the other families
+            for name in ("model_2", "model_3", "iteration_7", "ds_cnn", "sequence_compact",
+                         "sequence_published")
+        ),
+    ],
 )  # fmt: skip
 def test_the_twin_is_our_network(name: str) -> None:
     architecture = find_architecture(name, 3)

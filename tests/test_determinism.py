@@ -44,12 +44,14 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     return here(tmp_path_factory.mktemp("first") / "run")
 
 
+@pytest.mark.slow
 def test_a_second_time_in_this_process(first: list[Any], tmp_path: Path) -> None:
     assert len(first[0]["weights_sha256"]) == 64
     jax.clear_caches()  # what was traced and compiled for the first is nothing to the second
     assert here(tmp_path / "again") == first
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_bits(first: list[Any], tmp_path: Path) -> None:
     """The negative twin."""
     other = here(tmp_path / "other", seed=1)

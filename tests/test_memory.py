@@ -97,6 +97,7 @@ def grows(values: list[int]) -> bool:
     return all(after > before for before, after in itertools.pairwise(values[WARM:]))
 
 
+@pytest.mark.slow
 def test_twenty_epochs_hold_what_three_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +109,7 @@ def test_twenty_epochs_hold_what_three_hold(
     assert resident_growth(seen["resident"]) < GROWTH, seen["resident"]
 
 
+@pytest.mark.slow
 def test_a_leak_and_a_program_that_is_compiled_again_are_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def test_a_run_leaves_everything_that_it_promises(tiny_run: TinyRun) -> None:
     assert count == summary["params"]
 
 
+@pytest.mark.slow
 def test_evaluate_gives_the_figures_of_the_run(
     tiny_run: TinyRun, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -146,6 +146,7 @@ def test_no_convolution_op_in_an_epoch_on_cpu(backend: str, expected: bool, sour
     assert bool(re.search(r"\bconvolution\(|custom-call.*conv", text)) is expected
 
 
+@pytest.mark.slow
 def test_a_run_compiles_the_same_programs_however_long_it_is(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -144,6 +144,7 @@ def reset_dropout(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(steps, "stream_key", from_zero)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", [replay_the_order, reset_dropout])
 def test_a_resume_that_repeats_randomness_is_noticed(
     bug: Callable[[pytest.MonkeyPatch], None],
@@ -225,6 +226,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(
     assert sorted(p.name for p in (unfinished / "checkpoints").iterdir())[-2:] == ["3", "3.damaged"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_may_be_damaged_again(unfinished: Path, through: Path) -> None:
     for _ in range(2):
         flip(unfinished / "checkpoints" / "3" / "record.json")
@@ -337,6 +339,7 @@ def test_numbers_gone_wrong_stop_the_run_and_say_where(
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == ""
 
 
+@pytest.mark.slow
 def test_a_population_drops_only_the_seed_whose_numbers_went_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -53,7 +53,8 @@ def through(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workdir
 
 
-@pytest.mark.parametrize("when", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("when", [1, 3])
 def test_stopped_and_resumed_is_the_same_as_straight_through(
     through: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: int
 ) -> None:
@@ -82,6 +83,7 @@ def test_stopped_and_resumed_is_the_same_as_straight_through(
     assert summaries[0]["weights_sha256"] == fingerprint(theirs.weights)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_with_another_key_is_not_the_same(through: Path) -> None:
     """The negative twin: the comparison sees one changed bit."""
     state = last_state(through, small())[0]
@@ -94,6 +96,7 @@ def test_a_resumed_run_with_another_key_is_not_the_same(through: Path) -> None:
     assert fingerprint(state.weights) != fingerprint(changed)
 
 
+@pytest.mark.slow
 def test_latest_and_best_checkpoints_are_kept(through: Path) -> None:
     history = [json.loads(line) for line in (through / "metrics.jsonl").read_text().splitlines()]
     best = min(history, key=lambda row: row["validation_loss"])["epoch"]
@@ -105,6 +108,7 @@ def test_latest_and_best_checkpoints_are_kept(through: Path) -> None:
     assert float(state.best.metric[0]) == np.float32(history[best - 1]["validation_loss"])
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_reported_and_not_repeated(
     through: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +127,7 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
         train_and_evaluate(small(), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_configuration_is_refused_with_the_fields(through: Path) -> None:
     with pytest.raises(UserError, match=r"batch_size \(32 there, 16 here\), seed \(0 .* 1 here\)"):
         train_and_evaluate(small(batch_size=16, seed=1), through)
