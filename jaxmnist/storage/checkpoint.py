@@ -19,6 +19,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -133,8 +134,10 @@ def _orbax() -> Iterator[ocp.Checkpointer]:
             try:
                 yield orbax
             except Exception:
-                # Its abandoned tasks complain when they are collected: now, or whenever it is.
+                # Its abandoned tasks complain when they are collected: now, or whenever it is. Its
+                # threads do when they end, in tracebacks: they get a moment for it, unheard.
                 gc.collect()
+                time.sleep(0.1)
                 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
                 raise
     finally:
