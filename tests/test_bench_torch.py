@@ -43,15 +43,12 @@ def one_matrix(state: dict[str, np.ndarray], last: int) -> dict[str, "torch.Tens
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
-        "v_1",
-        *(
-            pytest.param(name, marks=pytest.mark.slow)  # the other families
-            for name in ("model_2", "model_3", "iteration_7", "ds_cnn", "sequence_compact",
-                         "sequence_published")
-        ),
+        "v_1", "model_2", "model_3", "iteration_7", "ds_cnn", "sequence_compact",
+        "sequence_published",
     ],
 )  # fmt: skip
 def test_the_twin_is_our_network(name: str) -> None:

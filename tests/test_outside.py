@@ -35,6 +35,7 @@ def test_a_closed_pipe_is_no_traceback() -> None:
     process.stderr.close()
 
 
+@pytest.mark.slow
 def test_a_run_leaves_everything_that_it_promises(tiny_run: TinyRun) -> None:
     workdir, printed = tiny_run
     assert printed.splitlines()[-1] == str(workdir / "summary.json")
@@ -86,6 +87,7 @@ def test_evaluate_gives_the_figures_of_the_run(
     assert "stand-in" in one["digits"]
 
 
+@pytest.mark.slow
 def test_evaluate_on_ones_own_images(
     tiny_run: TinyRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

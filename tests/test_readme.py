@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import pytest
 
 from jaxmnist.models import classifiers
 from jaxmnist.models.catalogue import create_network
@@ -86,6 +87,7 @@ def test_a_model_of_ones_own_is_one_entry_and_one_config() -> None:
         check_settings(settings | {"model": "model_1"})  # as the entry was not really made
 
 
+@pytest.mark.slow
 def test_weights_from_pytorch_are_read_as_shown(tmp_path: Path) -> None:
     *_, reading = re.findall(r"```python\n(.*?)```", README, re.S)
     network = create_network("model_3")

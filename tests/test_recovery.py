@@ -94,8 +94,8 @@ def stop_while_saving(patched: pytest.MonkeyPatch, ask: Callable[[], None]) -> N
     ("when", "number"),
     [
         (stop_within_an_epoch, signal.SIGTERM),
-        (stop_while_validating, signal.SIGINT),
-        (stop_while_saving, signal.SIGTERM),
+        pytest.param(stop_while_validating, signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(stop_while_saving, signal.SIGTERM, marks=pytest.mark.slow),
     ],
 )
 def test_a_run_that_was_asked_to_stop_goes_on_with_the_same_bits(
@@ -237,6 +237,7 @@ def test_a_checkpoint_may_be_damaged_again(unfinished: Path, through: Path) -> N
     assert kept >= {"3", "3.damaged", "3.damaged1"}
 
 
+@pytest.mark.slow
 def test_what_belongs_to_another_configuration_is_not_taken(
     unfinished: Path, through: Path, tmp_path: Path
 ) -> None:
@@ -289,7 +290,7 @@ def test_a_folder_of_which_a_kill_left_the_beginning_is_taken(
     assert {path.name for path in tmp_path.iterdir()} == {"plots", "config.json"}
 
 
-@pytest.mark.parametrize("name", ["draw_curves", "draw_predictions", "locked", "open_board"])
+@pytest.mark.parametrize("name", ["draw_predictions", "locked"])
 def test_a_full_disk_is_said_in_a_sentence_wherever_it_is_met(
     name: str, unfinished: Path, through: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
