@@ -28,7 +28,7 @@ from jaxmnist.train import train_and_evaluate
 RATE = 1_000.0  # so large that a step is all gradient, and rounding of the weights nothing
 
 QUICK = ("model_3",)  # the others make the slow part
-# Layer by layer another system's, but for widths and dropout (and V1's last layer); the published
+# Another system's layers but for widths, dropout and normalisation (and V1's last one); the published
 # recognisers share one network.
 SIBLINGS = {
     "v_1", "v_2", "iteration_2", "iteration_3", "iteration_4", "iteration_6", "iteration_7",
