@@ -28,8 +28,8 @@ from jaxmnist.train import train_and_evaluate
 RATE = 1_000.0  # so large that a step is all gradient, and rounding of the weights nothing
 
 QUICK = ("model_3",)  # the others make the slow part
-# Another system's layers but for widths, dropout and normalisation (and V1's last one); the published
-# recognisers share one network.
+# Another system's layers but for widths, dropout and normalisation (and V1's last one); the
+# published recognisers share one network.
 SIBLINGS = {
     "v_1", "v_2", "iteration_2", "iteration_3", "iteration_4", "iteration_6", "iteration_7",
     "seq-generalist",
