@@ -27,7 +27,6 @@ from jaxmnist.train import train_and_evaluate
 
 RATE = 1_000.0  # so large that a step is all gradient, and rounding of the weights nothing
 
-QUICK = ("model_3",)  # the others make the slow part
 # Another system's layers but for widths, dropout and normalisation (and V1's last one); the
 # published recognisers share one network.
 SIBLINGS = {
@@ -115,13 +114,8 @@ def errors(recipe: Recipe, ours: Any, exact: Any) -> float:
     )
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        n if n in QUICK else pytest.param(n, marks=pytest.mark.slow)
-        for n in sorted(SYSTEMS.keys() - SIBLINGS)
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(SYSTEMS.keys() - SIBLINGS))
 def test_gradients_of_the_whole_compiled_step(name: str, source: Source) -> None:
     """Generator, network, loss and optimizer in one program, against float64 and `lax.conv`.
 
@@ -134,7 +128,7 @@ def test_gradients_of_the_whole_compiled_step(name: str, source: Source) -> None
     # Rounding decides otherwise about a few values next to a ReLU's zero or a pool's tie: up to
     # 2e-4 was measured. A wrong rule gives 1e-1.
     assert errors(recipe, gradients_of_the_program(recipe, bank), exact) < 1e-3
-    if name in QUICK:  # The negative twin: one weight changed.
+    if name == "model_3":  # The negative twin: one weight changed.
         changed = gradients_of_the_program(recipe, bank, change=0.05)
         assert errors(recipe, changed, exact) > 1e-3
 

@@ -290,7 +290,9 @@ def test_a_folder_of_which_a_kill_left_the_beginning_is_taken(
     assert {path.name for path in tmp_path.iterdir()} == {"plots", "config.json"}
 
 
-@pytest.mark.parametrize("name", ["draw_predictions", "locked"])
+@pytest.mark.parametrize(
+    "name", ["locked", pytest.param("draw_predictions", marks=pytest.mark.slow)]
+)
 def test_a_full_disk_is_said_in_a_sentence_wherever_it_is_met(
     name: str, unfinished: Path, through: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
