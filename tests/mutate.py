@@ -9,6 +9,7 @@ archive or behind a checksum, which is then made right again: else nothing else 
 
 import argparse
 import contextlib
+import copy
 import gzip
 import io
 import json
@@ -176,6 +177,8 @@ def read_checkpoint(place: Path) -> None:
 def read_summary(folder: RunFolder, place: Path) -> None:
     """Reports a run that has ended, as `launch.py` does."""
     if (summary := folder.summary()) is not None:
+        folder = copy.copy(folder)  # a run of the configuration that the summary is of
+        folder.settings = summary.get("config") or folder.settings
         train._report(folder, summary)
 
 
