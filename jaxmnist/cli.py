@@ -148,18 +148,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _take_any_output()
         chosen = parser.parse_args(arguments)
         chosen.function(chosen)
-        try:
-            sys.stdout.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more comes
-            raise UserError(
-                f"the output cannot be written ({error.strerror}): mend that."
-            ) from None
+        sys.stdout.flush()
     except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # of the output: what is read and written says so where that is done
+        what = error.filename or "the output"
+        print(f"error: {what} cannot be written ({error.strerror}): mend that.", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
     except UserError as error:
         print("error: " + " ".join(str(error).split()), file=sys.stderr)
         return 2

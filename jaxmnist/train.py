@@ -103,11 +103,11 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
     keep_compiled_programs()
     check_settings(settings)
     split_cpu(settings["num_seeds"])
-    check_devices()
     folder = RunFolder(workdir, settings)
     if (finished := folder.summary()) is not None:
         return _report(folder, finished)
 
+    check_devices()
     digits = load_digits(**settings["data"])
     recipe = make_recipe(settings, len(digits.train))
     folder.create()
@@ -277,8 +277,7 @@ def train(run: Run, state: TrainState, watch: Stopwatch) -> tuple[TrainState, li
         others = f", as were those of the {len(lost) - 1} other seeds" if len(lost) > 1 else ""
         raise UserError(
             f"{what_diverged(lost[0])}{others}: lower schedule.learning_rate and give another "
-            "--workdir; "
-            f"the state before that step is kept in {run.checkpoints}."
+            f"--workdir; the state before that step is kept in {run.checkpoints}."
         )
     if run.asked_to_stop():
         raise Interrupted(

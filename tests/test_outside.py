@@ -35,6 +35,19 @@ def test_a_closed_pipe_is_no_traceback() -> None:
     process.stderr.close()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_an_output_that_is_full_is_one_sentence() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "jaxmnist", "models"],
+            cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: the output cannot be written (No space left on device): mend that.\n"
+    )
+
+
 @pytest.mark.slow
 def test_a_run_leaves_everything_that_it_promises(tiny_run: TinyRun) -> None:
     workdir, printed = tiny_run

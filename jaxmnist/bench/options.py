@@ -73,7 +73,7 @@ def find_batch_sizes(numbers: str) -> tuple[int, ...]:
     """
     found = split(numbers, "--batch")
     for number in found:
-        if not number.isdecimal() or not 1 <= int(number[:10]) < 10**9:
+        if not number.isdecimal() or len(number) > 9 or int(number) < 1:
             raise UserError(
                 f"--batch is '{number[:20]}': give whole numbers above 0, such as 64,128."
             )
