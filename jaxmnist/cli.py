@@ -278,7 +278,9 @@ def _speedrun(chosen: argparse.Namespace) -> None:
 
 def _evaluate(chosen: argparse.Namespace) -> None:
     from jaxmnist.caches import keep_compiled_programs
+    from jaxmnist.devices import split_cpu
     from jaxmnist.measure import measure_npz, measure_suites
+    from jaxmnist.programs import BLOCK
     from jaxmnist.storage.weights import FILE_NAME, load_weights
 
     if chosen.data and chosen.suite is not None:
@@ -287,6 +289,7 @@ def _evaluate(chosen: argparse.Namespace) -> None:
         raise UserError("--predictions needs --data or one --suite, to know which to save.")
     _check_files(chosen.predictions, inputs=[chosen.data, chosen.weights])
     keep_compiled_programs()
+    split_cpu(1, BLOCK)
     loaded = load_weights(chosen.run / FILE_NAME if chosen.run else chosen.weights)
     answer: dict[str, Any] = {"weights": loaded.about["name"], "seed": loaded.about["seed"]}
     if chosen.data:

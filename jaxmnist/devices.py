@@ -1,4 +1,8 @@
-"""Which devices the seeds of a run are spread over: decided here, once."""
+"""Which devices the seeds and the batches of a run are spread over: decided here, once.
+
+The devices form a grid. Along one axis every device has seeds of its own; along the other all have
+the same seeds, and each has its part of every batch.
+"""
 
 import contextlib
 import os
@@ -8,24 +12,33 @@ from typing import Any
 import jax
 import numpy as np
 from jax import lax
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Int
 
 from jaxmnist.errors import UserError
 
-SEEDS = "seeds"  # the name of the axis
+SEEDS = "seeds"  # the names of the axes
+BATCH = "batch"
+
+# The examples of a batch that are worth a device of their own. On a CPU two halves of a batch, on a
+# core each, were as fast as the whole on two threads, or up to a third faster. On an accelerator a
+# step on a few hundred examples is over before the devices have agreed on its gradients.
+WORTH_A_CORE = 16
+WORTH_AN_ACCELERATOR = 1024
 
 
-def split_cpu(num_seeds: int) -> None:
-    """Makes one device of every core, so that a population trains on all of them at once.
+def split_cpu(num_seeds: int, batch_size: int) -> None:
+    """Makes devices of the cores, as many as the seeds and the parts of a batch can use.
 
-    A small network gains less from a second thread than its neighbour does from a core of its own.
-    More devices than cores are slower than one after the other, so that the seeds of a population
-    that cores do not divide evenly (three on two) go on sharing all threads.
+    A small network gains less from a second thread than from a core for the other half of its
+    batch, or for its neighbour.
     Does nothing where JAX has started already, or where there is an accelerator.
     """
+    seeds, parts = grid(num_seeds, batch_size, cores(), WORTH_A_CORE)
     with contextlib.suppress(RuntimeError):  # JAX has started: its devices stay as they are
-        jax.config.update("jax_num_cpu_devices", even_split(num_seeds, cores()))
+        jax.config.update("jax_num_cpu_devices", seeds * parts)
 
 
 def check_devices() -> None:
@@ -52,41 +65,96 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def even_split(num_seeds: int, most: int) -> int:
-    """Returns the largest number of devices, at most `most`, that share seeds out evenly."""
-    return next(count for count in range(most, 0, -1) if num_seeds % count == 0)
+def even_split(count: int, most: int) -> int:
+    """Returns the largest number of even parts, at most `most`, that `count` things go into."""
+    return next(parts for parts in range(most, 0, -1) if count % parts == 0)
 
 
-def seed_mesh(num_seeds: int) -> Mesh:
-    """Returns the devices for a leading axis of `num_seeds`."""
+def grid(num_seeds: int, batch_size: int, devices: int, least: int) -> tuple[int, int]:
+    """Returns into how many parts seeds and batch go, on at most so many devices.
+
+    Seeds come first, as they need nothing of each other. A batch is parted into `least` examples or
+    more.
+    """
+    seeds = even_split(num_seeds, devices)
+    return seeds, even_split(batch_size, max(1, min(devices // seeds, batch_size // least)))
+
+
+def make_mesh(num_seeds: int, batch_size: int) -> Mesh:
+    """Returns the devices for so many seeds, and examples in a batch."""
     devices = jax.devices()
-    return Mesh(np.array(devices[: even_split(num_seeds, len(devices))]), (SEEDS,))
+    least = WORTH_A_CORE if jax.default_backend() == "cpu" else WORTH_AN_ACCELERATOR
+    shape = grid(num_seeds, batch_size, len(devices), least)
+    return Mesh(np.array(devices[: shape[0] * shape[1]]).reshape(shape), (SEEDS, BATCH))
 
 
-def for_all_seeds(tree: Any, num_seeds: int) -> Any:
-    """Copies arrays that all seeds share to every device that has seeds."""
-    return jax.device_put(tree, NamedSharding(seed_mesh(num_seeds), P()))
+def put_everywhere(tree: Any, mesh: Mesh) -> Any:
+    """Copies arrays that all seeds share to every device."""
+    return jax.device_put(tree, NamedSharding(mesh, P()))
 
 
-def described(tree: Any, num_seeds: int) -> Any:
-    """Says what `for_all_seeds` would return, and copies nothing."""
-    everywhere = NamedSharding(seed_mesh(num_seeds), P())
+def described(tree: Any, mesh: Mesh) -> Any:
+    """Says what `put_everywhere` would return, and copies nothing."""
     return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), tree
+        lambda leaf: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, P())
+        ),
+        tree,
     )
 
 
-def over_seeds(function: Callable[..., Any], shared: int = 0) -> Callable[..., Any]:
+def put_by_seed(tree: Any, mesh: Mesh) -> Any:
+    """Copies arrays with a leading axis of seeds to the devices that have those seeds."""
+    return jax.device_put(tree, NamedSharding(mesh, P(SEEDS)))
+
+
+def batch_axis(mesh: Mesh, examples: int) -> str | None:
+    """Names the axis over which so many examples are parted.
+
+    None if they do not go into even parts, and every device is given all of them.
+    """
+    parts = mesh.shape[BATCH]
+    return BATCH if parts > 1 and examples % parts == 0 else None
+
+
+def count_parts(axis: str | None) -> int:
+    """Counts the parts that a batch is in."""
+    return 1 if axis is None else lax.axis_size(axis)
+
+
+def own_part(numbers: Int[Array, " n"], axis: str | None) -> Int[Array, " part"]:
+    """Returns what this device has of the numbers of a batch's examples."""
+    if axis is None:
+        return numbers
+    return numbers.reshape(lax.axis_size(axis), -1)[lax.axis_index(axis)]
+
+
+def sum_of_parts(tree: Any, axis: str | None) -> Any:
+    """Adds up what every device has found on its part of a batch.
+
+    Integers go through single precision, which is exact up to 2^24.
+    """
+    if axis is None:
+        return tree
+    flat, unflatten = ravel_pytree(tree)  # one vector, so that the devices meet once
+    return unflatten(lax.psum(flat, axis))
+
+
+def over_seeds(
+    function: Callable[..., Any], mesh: Mesh, *, shared: int = 0, examples: str | None = None
+) -> Callable[..., Any]:
     """Maps a function over the leading seed axis of its arguments, but for the last `shared`.
 
     The seeds are spread over the devices. On a CPU the seeds of a device run one after the other:
     batching small networks there costs more memory traffic than it saves. On an accelerator they
-    run as one batch.
+    run as one batch. Devices with the same seeds compute the same, except where the function itself
+    asks for its `own_part`, or where `examples` names an axis over which the shared arguments and
+    the results (behind their axis of seeds) are parted.
     """
 
     def mapped(*arguments: Any) -> Any:
         split = len(arguments) - shared
-        num_seeds = len(jax.tree.leaves(arguments[0])[0])
+        parted = (examples,) if examples else ()
 
         def on_one_device(*arguments: Any) -> Any:
             seeded, common = arguments[:split], arguments[split:]
@@ -96,9 +164,9 @@ def over_seeds(function: Callable[..., Any], shared: int = 0) -> Callable[..., A
 
         return jax.shard_map(
             on_one_device,
-            mesh=seed_mesh(num_seeds),
-            in_specs=(P(SEEDS),) * split + (P(),) * shared,
-            out_specs=P(SEEDS),
+            mesh=mesh,
+            in_specs=(P(SEEDS),) * split + (P(*parted),) * shared,
+            out_specs=P(SEEDS, *parted),
             check_vma=False,  # control flow over replicated values needs casts to pass the check
         )(*arguments)
 

@@ -2,24 +2,34 @@
 
 from collections.abc import Iterable, Iterator
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Float, Int, UInt8
 
 from jaxmnist.data.sources import Labelled
+from jaxmnist.devices import put_everywhere
 from jaxmnist.generate.example import Bank
 from jaxmnist.generate.transforms import normalise
 from jaxmnist.models.network import Weights
-from jaxmnist.programs import Block, Generator, Predict, make_generator
+from jaxmnist.programs import (
+    BLOCK,
+    Block,
+    Generator,
+    Predict,
+    for_predictions,
+    make_generator,
+)
 from jaxmnist.rng import Stream
 from jaxmnist.tasks import Scores, Task
 
-BLOCK = 100  # examples that go through the network at once: small enough for caches
 
-
-def to_device(digits: Labelled) -> Bank:
-    """Puts digits on the device, where they stay."""
-    return Bank(jnp.asarray(digits.images), jnp.asarray(digits.labels, jnp.int32))
+def to_device(digits: Labelled, mesh: Mesh | None = None) -> Bank:
+    """Puts digits on the device, or on every device of a mesh, where they stay."""
+    arrays = Bank(digits.images, digits.labels.astype(np.int32))  # type: ignore[arg-type]
+    bank: Bank = put_everywhere(arrays, mesh) if mesh else jax.device_put(arrays)
+    return bank
 
 
 def image_blocks(
@@ -49,6 +59,7 @@ def predict_blocks(
     predict: Predict, weights: Weights, blocks: Iterable[Block]
 ) -> tuple[Float[np.ndarray, "seeds n heads classes"], Int[np.ndarray, "n heads"]]:
     """Returns the logits of every seed's network, and the labels."""
+    weights = for_predictions(weights)
     logits, labels = [], []
     for images, block_labels in blocks:
         logits.append(np.asarray(predict(weights, images)))

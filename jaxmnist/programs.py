@@ -1,7 +1,7 @@
 """Where jit and donation are applied: once, to the pure functions.
 
 Training is compiled ahead of time, so it cannot compile again later: a call with other shapes is
-an error. All states carry a leading axis of seeds, which `devices.py` spreads.
+an error. All states carry a leading axis of seeds; `devices.py` spreads it, and batches.
 """
 
 import time
@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jax.stages import Compiled
 from jaxtyping import Array, Float, Int
 
-from jaxmnist.devices import over_seeds
+from jaxmnist.devices import batch_axis, make_mesh, over_seeds, put_by_seed
 from jaxmnist.generate.example import Bank, Draws, Generate
 from jaxmnist.memory import give_back
 from jaxmnist.models.network import Network, Weights
@@ -26,6 +27,9 @@ from jaxmnist.steps import end_epoch, run_steps
 
 Predict = Callable[[Weights, Array], Array]
 Block = tuple[Float[Array, "n 28 width"], Int[Array, "n heads"]]  # images and labels
+BLOCK = 100  # images that go through the network at once: small enough for caches
+# To compile what runs once, or once an epoch.
+QUICKLY: dict[str, str | bool] = {"xla_backend_optimization_level": "1"}
 Generator = Callable[[Int[Array, " n"], int, Bank], Block]
 
 
@@ -76,9 +80,8 @@ def make_initial_state(recipe: Recipe, num_seeds: int) -> Callable[[int], TrainS
         mode=recipe.watch.mode,
         keep_epochs=recipe.epochs if recipe.keep_epochs else 0,
     )
-    # It hardly runs: the same bits from code that compiles seven times faster.
-    quickly = {"xla_backend_optimization_level": 1}
-    compiled = jax.jit(over_seeds(init), compiler_options=quickly)
+    mesh = make_mesh(num_seeds, recipe.batch_size)
+    compiled = jax.jit(over_seeds(init, mesh), compiler_options=QUICKLY)
     return lambda seed: compiled(seed + jnp.arange(num_seeds))
 
 
@@ -90,48 +93,75 @@ def initial_state(recipe: Recipe, seed: int, num_seeds: int) -> TrainState:
 def compile_programs(recipe: Recipe, state: TrainState, bank: Bank) -> Programs:
     """Compiles a recipe for states and digits like `state` and `bank`, or as they describe them."""
     began = time.perf_counter()
-    steps = partial(
-        run_steps,
-        examples=recipe.examples,
-        batch_size=recipe.batch_size,
-        fixed_list=recipe.fixed_list,
-        watch=recipe.watch,
-        generate=recipe.generate,
-        network=recipe.network,
-        optimizer=recipe.optimizer,
-        schedule=recipe.schedule,
-    )
-    end = partial(end_epoch, schedule=recipe.schedule, watch=recipe.watch)
+    mesh = make_mesh(len(state.step), recipe.batch_size)
     number = jnp.int32(0)
+
+    def compile_steps(size: int) -> Compiled:
+        short = size < recipe.batch_size
+        steps = partial(
+            run_steps,
+            examples=recipe.examples,
+            batch_size=recipe.batch_size,
+            short=short,
+            fixed_list=recipe.fixed_list,
+            watch=recipe.watch,
+            batch_axis=batch_axis(mesh, size),
+            generate=recipe.generate,
+            network=recipe.network,
+            optimizer=recipe.optimizer,
+            schedule=recipe.schedule,
+        )
+        return _compile(
+            over_seeds(steps, mesh, shared=3), state, number, number, bank, quickly=short
+        )
+
+    full, left = compile_steps(recipe.batch_size), recipe.examples % recipe.batch_size
+    short = compile_steps(left) if left else None
+    end = partial(end_epoch, schedule=recipe.schedule, watch=recipe.watch)
     metrics = jnp.zeros(len(state.step))
-    full = _compile(over_seeds(steps, shared=3), state, number, number, bank)
-    short = None
-    if recipe.examples % recipe.batch_size:
-        last = over_seeds(partial(steps, short=True), shared=3)
-        short = _compile(last, state, number, number, bank)
     return Programs(
         run_steps=Steps(full, short, recipe.steps),
-        end_epoch=_compile(over_seeds(end, shared=1), state, metrics, number),
+        end_epoch=_compile(over_seeds(end, mesh, shared=1), state, metrics, number),
         predict=make_predict(recipe.network),
         seconds=time.perf_counter() - began,
     )
 
 
-def _compile(function: Callable[..., TrainState], *like: Any) -> Compiled:
+def _compile(function: Callable[..., TrainState], *like: Any, quickly: bool = False) -> Compiled:
     """Compiles one program with nothing left in memory of the one before it."""
     give_back()
-    compiled = jax.jit(function, donate_argnums=0).lower(*like).compile()
+    compiled = jax.jit(function, donate_argnums=0).lower(*like).compile(QUICKLY if quickly else {})
     give_back()
     return compiled
 
 
 def make_predict(network: Network) -> Predict:
-    """Returns `(weights, images) -> logits`, with seeds leading all but the images."""
+    """Returns `(weights, images) -> logits`, with seeds leading all but the images.
+
+    The weights must lie where `for_predictions` has put them.
+    """
 
     def predict(weights: Weights, images: Array) -> Array:
         return jnp.asarray(network.apply(weights._asdict(), images, train=False))
 
-    return jax.jit(over_seeds(predict, shared=1))
+    @jax.jit
+    def mapped(weights: Weights, images: Array) -> Array:
+        mesh = _mesh_for_predictions(weights)
+        examples = batch_axis(mesh, len(images))
+        logits: Array = over_seeds(predict, mesh, shared=1, examples=examples)(weights, images)
+        return logits
+
+    return mapped
+
+
+def for_predictions(weights: Weights) -> Weights:
+    """Copies the weights of all seeds to the devices that predict with them."""
+    placed: Weights = put_by_seed(weights, _mesh_for_predictions(weights))
+    return placed
+
+
+def _mesh_for_predictions(weights: Weights) -> Mesh:
+    return make_mesh(len(jax.tree.leaves(weights)[0]), BLOCK)
 
 
 def make_generator(example: Generate, *, seed: int, streams: tuple[Stream, Stream]) -> Generator:

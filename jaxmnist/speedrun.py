@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmnist.data.sources import load_digits
+from jaxmnist.devices import make_mesh, split_cpu
 from jaxmnist.evaluate import generated_blocks, score_seeds, to_device
 from jaxmnist.generate.example import Bank
 from jaxmnist.generate.suites import Suite
@@ -44,9 +45,11 @@ def race(
     """
     commit = git_commit()
     check_settings(settings)
+    split_cpu(1, settings["batch_size"])
     began = time.perf_counter()
     digits = load_digits(**settings["data"])
-    bank = jax.block_until_ready(to_device(digits.train))
+    mesh = make_mesh(1, settings["batch_size"])
+    bank = jax.block_until_ready(to_device(digits.train, mesh))
     loading = time.perf_counter() - began
 
     recipe = make_recipe(settings, len(digits.train))

@@ -111,7 +111,7 @@ def survivors(state: TrainState) -> tuple[TrainState, Int[np.ndarray, " n"]]:
     kept = np.flatnonzero(np.asarray(state.diverged) < 0)
     if len(kept) == len(state.step):
         return state, kept
-    # By way of the host, since so many may be shared out over other devices.
+    # By way of the host, since so many may be spread over other devices.
     numbers = state._replace(key=jax.random.key_data(state.key))
     rows = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[kept]), numbers)
     return rows._replace(key=jax.random.wrap_key_data(rows.key)), kept

@@ -11,6 +11,7 @@ import optax
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxmnist.devices import count_parts, own_part, sum_of_parts
 from jaxmnist.generate.example import Bank, Draws, Generate
 from jaxmnist.models.network import Network
 from jaxmnist.optim.optimizers import set_hyperparameters
@@ -58,24 +59,29 @@ def update(
     network: Network,
     optimizer: optax.GradientTransformation,
     schedule: Schedule,
+    batch_axis: str | None = None,
 ) -> tuple[TrainState, Metrics]:
     """Makes one step of the optimizer on one batch.
 
+    Along `batch_axis`, if it is given, every device has a part of the batch, and all of them come
+    to the same state.
     Where loss or gradients are not finite (or so large that their squares overflow) the state stays
     as it was, and notes the step; from then on it stays as it is.
     """
 
-    def loss_fn(params: Any) -> tuple[Float[Array, ""], tuple[Array, Any]]:
-        logits, changed = network.apply(
+    def loss_fn(params: Any) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
+        logits, changed = network.parted(batch_axis).apply(
             {"params": params, "batch_stats": state.batch_stats},
             images,
             train=True,
             rngs={"dropout": stream_key(state.key, Stream.DROPOUT, state.step)},
             mutable=["batch_stats"],
         )
-        return loss_per_example(logits, labels).mean(), (logits, changed.get("batch_stats", {}))
+        loss = loss_per_example(logits, labels).mean() / count_parts(batch_axis)
+        return loss, (measure(logits, labels), changed.get("batch_stats", {}))
 
-    gradients, (logits, batch_stats) = jax.grad(loss_fn, has_aux=True)(state.params)
+    gradients, (metrics, batch_stats) = jax.grad(loss_fn, has_aux=True)(state.params)
+    gradients, metrics = sum_of_parts((gradients, metrics), batch_axis)
     hyperparameters = schedule.values(state.schedule, state.step)
     opt_state = set_hyperparameters(state.opt_state, hyperparameters)
     updates, opt_state = optimizer.update(gradients, opt_state, state.params)
@@ -85,7 +91,6 @@ def update(
         batch_stats=batch_stats,
         opt_state=opt_state,
     )
-    metrics = measure(logits, labels)
     finite = jnp.isfinite(metrics.loss) & jnp.isfinite(optax.tree.norm(gradients, squared=True))
     sound = finite & ~has_diverged(state)
     return (
@@ -135,9 +140,12 @@ def run_steps(
     short: bool = False,
     fixed_list: bool,
     watch: Watch,
+    batch_axis: str | None = None,
     **parts: Any,
 ) -> TrainState:
     """Makes the steps `first <= step < last` of one epoch; `parts` as in `train_step`.
+
+    Along `batch_axis`, if it is given, every device makes and learns its own part of the batches.
 
     Both bounds are arguments, so one compiled program serves a whole epoch or any piece of it. A
     `short` program makes the last step of an epoch whose last batch has fewer examples, which is
@@ -153,8 +161,9 @@ def run_steps(
 
         def body(step: Int[Array, ""], state: TrainState) -> TrainState:
             positions = lax.dynamic_slice(order, ((step - epoch_start) * batch_size,), (size,))
+            positions = own_part(positions, batch_axis)
             draws = example_draws(state, epoch, positions, examples=examples, fixed_list=fixed_list)
-            state, metrics = train_step(state, draws, bank, **parts)
+            state, metrics = train_step(state, draws, bank, batch_axis=batch_axis, **parts)
             return state._replace(sums=state.sums.merge(metrics))
 
         return lax.fori_loop(first, last, body, state)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Int
 
 from jaxmnist.caches import keep_compiled_programs
 from jaxmnist.data.sources import VARIABLE, Digits, in_cache, load_digits
-from jaxmnist.devices import check_devices, described, for_all_seeds, split_cpu
+from jaxmnist.devices import check_devices, described, make_mesh, split_cpu
 from jaxmnist.errors import Interrupted, UserError
 from jaxmnist.evaluate import (
     generated_blocks,
@@ -102,7 +102,7 @@ def train_and_evaluate(settings: dict[str, Any], workdir: Path) -> Path:
     commit = git_commit()  # now, as the source tree may move on while the run goes on
     keep_compiled_programs()
     check_settings(settings)
-    split_cpu(settings["num_seeds"])
+    split_cpu(settings["num_seeds"], settings["batch_size"])
     folder = RunFolder(workdir, settings)
     if (finished := folder.summary()) is not None:
         return _report(folder, finished)
@@ -139,10 +139,10 @@ def _run(
     )
     with watch.part("compile"):
         # The digits are copied afterwards: memory is short while something is compiled.
+        mesh = make_mesh(settings["num_seeds"], recipe.batch_size)
         arrays = digits.train.images, digits.train.labels.astype(np.int32)
-        like = Bank(*described(arrays, settings["num_seeds"]))
-        programs = compile_programs(recipe, state, like)
-    bank = for_all_seeds(to_device(digits.train), settings["num_seeds"])
+        programs = compile_programs(recipe, state, Bank(*described(arrays, mesh)))
+    bank = to_device(digits.train, mesh)
     run = Run(settings, recipe, folder, digits, bank, programs, asked_to_stop)
 
     state, history = train(run, state, watch)
@@ -387,8 +387,7 @@ def test(
 
     every_epoch = None
     if state.every_epoch is not None:
-        # Every epoch of every seed is one network more on the axis of seeds; they come by way of
-        # the host, as so many may be shared out over other devices.
+        # Every epoch of every seed is one network more on the axis of seeds.
         rows = jax.tree.map(
             lambda leaf: np.asarray(leaf[:, :epochs]).reshape(-1, *leaf.shape[2:]),
             state.every_epoch,

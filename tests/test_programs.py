@@ -4,6 +4,7 @@ import itertools
 import logging
 import re
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,16 @@ import numpy as np
 import pytest
 
 from jaxmnist.data.sources import Source
+from jaxmnist.devices import batch_axis, make_mesh, over_seeds, put_everywhere
 from jaxmnist.evaluate import to_device
+from jaxmnist.generate.example import Bank
 from jaxmnist.models.backend import BACKENDS
 from jaxmnist.models.layers import BatchNorm, Conv, Dropout
-from jaxmnist.models.network import Architecture, Network
 from jaxmnist.programs import compile_programs, initial_state
 from jaxmnist.recipe import Recipe, make_recipe
+from jaxmnist.rng import Stream, stream_key
 from jaxmnist.state import TrainState
-from jaxmnist.steps import example_draws, loss_per_example
+from jaxmnist.steps import example_draws, loss_per_example, run_steps
 from jaxmnist.systems.published import SYSTEMS
 from jaxmnist.systems.recipes import find_recipe
 from jaxmnist.train import train_and_evaluate
@@ -40,23 +43,14 @@ def settings_of(name: str) -> dict[str, Any]:
 
 
 def one_batch(name: str, size: int | None = None) -> Recipe:
-    """A recipe whose epoch is one batch, with plain SGD and without dropout.
-
-    Without, because the layouts draw their masks in an order of their own.
-    """
+    """A recipe whose epoch is one batch, with plain SGD."""
     settings = settings_of(name)
     settings["optimizer"] = {"name": "sgd", "momentum": 0.0}
     settings["schedule"] |= {"name": "constant", "learning_rate": RATE}
     settings["batch_size"] = size or settings["batch_size"]
     if "sequence" in settings:
         settings["sequence"]["train_sequences"] = settings["batch_size"]
-    recipe = make_recipe(settings, settings["batch_size"])
-    architecture = recipe.network.architecture
-    kept = tuple(layer for layer in architecture.layers if not isinstance(layer, Dropout))
-    network = Network(
-        Architecture(kept, architecture.heads, architecture.classes), recipe.network.backend
-    )
-    return recipe._replace(network=network)
+    return make_recipe(settings, settings["batch_size"])
 
 
 def gradients_of_the_program(recipe: Recipe, bank: Any, change: float = 0.0) -> Any:
@@ -70,7 +64,7 @@ def gradients_of_the_program(recipe: Recipe, bank: Any, change: float = 0.0) -> 
 
 
 def gradients_in_double_precision(recipe: Recipe, bank: Any) -> Any:
-    """The same step written out, in float64 and with the platform's own convolution."""
+    """The same step written out, in float64, on one device, with the platform's own convolution."""
     state: TrainState = jax.tree.map(lambda x: x[0], initial_state(recipe, seed=0, num_seeds=1))
     positions = jnp.arange(recipe.batch_size)  # in another order than the program's: no matter
     draws = example_draws(
@@ -81,7 +75,11 @@ def gradients_in_double_precision(recipe: Recipe, bank: Any) -> Any:
 
     def loss(params: Any, images: Any) -> Any:
         logits, _ = network.apply(
-            {"params": params, "batch_stats": stats}, images, train=True, mutable=["batch_stats"]
+            {"params": params, "batch_stats": stats},
+            images,
+            train=True,
+            rngs={"dropout": stream_key(state.key, Stream.DROPOUT)},
+            mutable=["batch_stats"],
         )
         return loss_per_example(logits, labels).mean()
 
@@ -125,12 +123,55 @@ def test_gradients_of_the_whole_compiled_step(name: str, source: Source) -> None
     recipe = one_batch(name, 2 if "published" in settings_of(name)["model"] else None)
     bank = to_device(source.train)
     exact = gradients_in_double_precision(recipe, bank)
-    # Rounding decides otherwise about a few values next to a ReLU's zero or a pool's tie: up to
-    # 2e-4 was measured. A wrong rule gives 1e-1.
-    assert errors(recipe, gradients_of_the_program(recipe, bank), exact) < 1e-3
+    # Measured: 2e-5 and less on MNIST. On the stand-in, whose blocky digits have many equal values,
+    # rounding decides otherwise about one next to a ReLU's zero or a pool's tie: 5e-3.
+    assert errors(recipe, gradients_of_the_program(recipe, bank), exact) < 2e-2
     if name == "model_3":  # The negative twin: one weight changed.
         changed = gradients_of_the_program(recipe, bank, change=0.05)
-        assert errors(recipe, changed, exact) > 1e-3
+        assert errors(recipe, changed, exact) > 2e-1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_batch_in_parts_is_the_batch(backend: str, bank: Bank) -> None:
+    """Statistics, gradients, masks, order and metrics are those of one device with all of it."""
+    recipe = one_batch("v_1", 64)
+    assert {BatchNorm, Dropout} <= set(map(type, recipe.network.architecture.layers))
+    recipe = recipe._replace(network=recipe.network.clone(backend=BACKENDS[backend]))
+    state = initial_state(recipe, seed=0, num_seeds=1)
+    steps = partial(
+        run_steps,
+        examples=recipe.examples,
+        batch_size=recipe.batch_size,
+        fixed_list=recipe.fixed_list,
+        watch=recipe.watch,
+        generate=recipe.generate,
+        network=recipe.network,
+        optimizer=recipe.optimizer,
+        schedule=recipe.schedule,
+    )
+    mesh = make_mesh(1, recipe.batch_size)
+    axis = batch_axis(mesh, recipe.batch_size)
+    assert axis
+
+    def after(batch_axis: str | None, bank: Bank) -> TrainState:
+        function = over_seeds(partial(steps, batch_axis=batch_axis), mesh, shared=3)
+        return jax.jit(function)(state, jnp.int32(0), jnp.int32(1), put_everywhere(bank, mesh))
+
+    def difference(ours: TrainState, theirs: TrainState) -> float:
+        each = jax.tree.map(
+            lambda new, old, start: jnp.abs(new - old).max() / jnp.abs(old - start).max(),
+            *((each.params, each.batch_stats) for each in (ours, theirs, state)),
+        )
+        return max(float(leaf) for leaf in jax.tree.leaves(each))
+
+    parts, whole = after(axis, bank), after(None, bank)
+    assert difference(parts, whole) < 1e-3
+    np.testing.assert_allclose(parts.sums.loss, whole.sums.loss, rtol=1e-5)
+    assert parts.sums.correct == whole.sums.correct
+    assert parts.sums.examples == whole.sums.examples == recipe.batch_size
+    # The negative twin: one pixel of one digit.
+    changed = bank._replace(images=bank.images.at[:, 14, 14].add(100))
+    assert difference(after(axis, changed), whole) > 1e-2
 
 
 @pytest.mark.parametrize(("backend", "expected"), [("batch_minor", False), ("channels_last", True)])

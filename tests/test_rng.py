@@ -16,7 +16,7 @@ KEYS = [
 
 
 def bits(key: jax.Array) -> np.ndarray:
-    return np.asarray(hashed_bits(key, SHAPE))
+    return np.asarray(hashed_bits(key, jnp.arange(64**3, dtype=jnp.uint32).reshape(SHAPE)))
 
 
 @pytest.mark.parametrize("key", KEYS)

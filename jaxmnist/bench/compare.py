@@ -31,7 +31,7 @@ def compare(options: Options) -> dict[str, Any]:
       UserError: if PyTorch or a rival is not to be had here, or sizes do not fit each other.
     """
     commit = git_commit()  # now, as the source tree may move on
-    split_cpu(options.seeds)
+    split_cpu(options.seeds, max(options.batch_sizes))
     rivals = find_rivals(options.threads or cores())
     options = options._replace(against=options.against or _best_rivals())
     if missing := [name for name in options.against if name not in rivals]:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from jaxmnist.bench.turns import Ready
 from jaxmnist.bench.workload import Workload
-from jaxmnist.devices import for_all_seeds
+from jaxmnist.devices import make_mesh
 from jaxmnist.evaluate import to_device
 from jaxmnist.programs import compile_programs, initial_state
 
@@ -13,7 +13,8 @@ from jaxmnist.programs import compile_programs, initial_state
 def prepare(work: Workload) -> Ready:
     """Compiles the training of a workload, all its seeds in one program."""
     recipe, settings = work.recipe, work.settings
-    bank = for_all_seeds(to_device(work.digits.train), settings["num_seeds"])
+    mesh = make_mesh(settings["num_seeds"], recipe.batch_size)
+    bank = to_device(work.digits.train, mesh)
     state = initial_state(recipe, settings["seed"], settings["num_seeds"])
     programs = compile_programs(recipe, state, bank)
     first = 0  # step of the next epoch

@@ -7,8 +7,8 @@ A model is a list of layers that never says where the batch axis is. It asks a b
   convolution loses its fast path inside `lax.scan`; this form runs there at the speed of the
   matrix product, and every other operation is a long contiguous vector loop over the batch.
   Between wide layers the product is what takes the time, and Winograd's form saves a third of it.
-  On large maps it is the copying of slices, of which a third is enough, and upper and lower half
-  are separate products, as the one behind a kernel's gradient does not use a second core by itself.
+  On large maps it is the copying of slices, of which a third is enough, for the upper and the
+  lower half apart, so that they stay in a core's cache.
 * `ChannelsLast` (GPU, TPU): arrays are (batch, height, width, channels) and a convolution is
   `lax.conv_general_dilated`, for which the accelerators have their own kernels.
 
@@ -16,13 +16,14 @@ Both take the same parameters (kernels are HWIO, dense kernels (in, out) with `i
 channel-height-width order), so checkpoints do not depend on where they were made.
 """
 
+from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Protocol
+from typing import Protocol, Self
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt32
 
 WIDE = 32  # channels, in and out, from which Winograd's form was faster on a CPU
 TALL = 12  # rows of the result, from which two halves were faster than the whole
@@ -37,6 +38,7 @@ class Backend(Protocol):
     name: str
     feature_axis: int  # where the channels, or the features of a dense layer, are
     batch_axis: int
+    parted_over: str | None  # the axis of devices that each have a part of the batch, if they do
 
     def enter(self, images: Float[Array, "batch height width"]) -> Array:
         """Turns one-channel images into a feature map."""
@@ -72,9 +74,46 @@ class Backend(Protocol):
     def per_feature(self, vector: Float[Array, " features"], ndim: int) -> Array:
         """Shapes a vector with one value a feature so that it broadcasts over `ndim` axes."""
 
+    def moments(self, x: Array) -> tuple[Float[Array, " features"], Float[Array, " features"], int]:
+        """Takes mean and biased variance of every feature over the batch, wherever its parts are.
 
+        Returns:
+          Both, and of how many values they are.
+        """
+        features = self.feature_axis % x.ndim
+        others = tuple(i for i in range(x.ndim) if i != features)
+        mean, var, values = x.mean(others), x.var(others), x.size // x.shape[features]
+        if self.parted_over is None:
+            return mean, var, values
+        means, variances = lax.all_gather(jnp.stack([mean, var]), self.parted_over, axis=1)
+        mean = means.mean(0)
+        var = (variances + jnp.square(means - mean[None])).mean(0)
+        return mean, var, values * len(means)
+
+    def number(self, x: Array) -> UInt32[Array, "..."]:
+        """Numbers all elements of a batch, the same way in every layout and wherever its parts are.
+
+        Within an example the order is channel, height, width.
+        """
+        batch, features = self.batch_axis % x.ndim, self.feature_axis % x.ndim
+        space = (i for i in range(x.ndim) if i not in (batch, features))
+        start = lax.axis_index(self.parted_over) if self.parted_over else 0
+        number, stride = jnp.full(x.shape, start * x.size, jnp.uint32), 1
+        for axis in reversed((batch, features, *space)):
+            number += stride * lax.broadcasted_iota(jnp.uint32, x.shape, axis)
+            stride *= x.shape[axis]
+        return number
+
+    def parted(self, axis: str | None) -> Self:
+        """Returns the same for batches of which every device along `axis` has a part."""
+        return replace(self, parted_over=axis)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
 class BatchMinor(Backend):
     """Layout (channels, height, width, batch); im2col and one matrix product."""
+
+    parted_over: str | None = None
 
     name = "batch_minor"
     feature_axis = 0
@@ -175,8 +214,11 @@ def _winograd(
     return pairs.reshape(pairs.shape[0], -1, *pairs.shape[3:])[:, :rows]
 
 
+@dataclass(frozen=True)
 class ChannelsLast(Backend):
     """Layout (batch, height, width, channels); the platform's own convolution."""
+
+    parted_over: str | None = None
 
     name = "channels_last"
     feature_axis = -1

@@ -78,8 +78,7 @@ class BatchNorm(Layer):
 
     @nn.compact
     def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
-        axis = backend.feature_axis % x.ndim
-        features = x.shape[axis]
+        features = x.shape[backend.feature_axis]
         mean = self.variable("batch_stats", "mean", jnp.zeros, (features,), x.dtype)
         var = self.variable("batch_stats", "var", jnp.ones, (features,), x.dtype)
         count = self.variable("batch_stats", "count", jnp.zeros, (), jnp.int32)
@@ -88,10 +87,8 @@ class BatchNorm(Layer):
 
         centre, spread = mean.value, var.value
         if train:
-            others = tuple(i for i in range(x.ndim) if i != axis)
-            centre, spread = x.mean(others), x.var(others)
+            centre, spread, values = backend.moments(x)
             if not self.is_initializing():
-                values = x.size // features
                 unbiased = spread * (values / max(values - 1, 1))
                 mean.value += self.momentum * (centre - mean.value)
                 var.value += self.momentum * (unbiased - var.value)
@@ -117,7 +114,7 @@ class Dropout(Layer):
     def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
         if not train or not self.rate:
             return x
-        bits = hashed_bits(self.make_rng("dropout"), x.shape)
+        bits = hashed_bits(self.make_rng("dropout"), backend.number(x))
         kept = bits >= jnp.uint32(self.rate * 2**32)
         return jnp.where(kept, x * (1 / (1 - self.rate)), 0)
 

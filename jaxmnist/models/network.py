@@ -49,6 +49,10 @@ class Network(nn.Module):
     backend: Backend
     watch: Callable[[str, Layer, tuple[int, ...]], None] | None = None  # told every layer's shape
 
+    def parted(self, axis: str | None) -> "Network":
+        """Returns the same network for batches of which every device along `axis` has a part."""
+        return self.clone(backend=self.backend.parted(axis))
+
     @nn.compact
     def __call__(
         self, images: Float[Array, "batch height width"], *, train: bool
