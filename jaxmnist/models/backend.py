@@ -7,8 +7,8 @@ A model is a list of layers that never says where the batch axis is. It asks a b
   convolution loses its fast path inside `lax.scan`; this form runs there at the speed of the
   matrix product, and every other operation is a long contiguous vector loop over the batch.
   Between wide layers the product is what takes the time, and Winograd's form saves a third of it.
-  On large maps it is the copying of slices, of which a third is enough, for the upper and the
-  lower half apart, so that they stay in a core's cache.
+  On large maps it is the copying of slices, of which a third is enough, and on the
+  largest it goes half by half, so that the slices stay in a core's cache.
 * `ChannelsLast` (GPU, TPU): arrays are (batch, height, width, channels) and a convolution is
   `lax.conv_general_dilated`, for which the accelerators have their own kernels.
 
@@ -26,7 +26,7 @@ from jax import lax
 from jaxtyping import Array, Float, UInt32
 
 WIDE = 32  # channels, in and out, from which Winograd's form was faster on a CPU
-TALL = 12  # rows of the result, from which two halves were faster than the whole
+TALL = 20  # rows of the result, from which two halves were faster than the whole
 
 
 class Backend(Protocol):
