@@ -47,7 +47,7 @@ examples:
   jaxmnist bench --systems classifiers --batch 64,128 --out bench.json --chart bench.png
   jaxmnist bench --systems model_3 --against published --augment --rounds 3
 
-All train in this process with the same threads, and take turns. eager, channels_last and compile
+All train in this process on the same cores, and take turns. eager, channels_last and compile
 are PyTorch with its digits in memory, published is its DataLoader with PIL transforms image by
 image, and on a GPU there is cuda_graphs, too. ours/theirs above 1 means that we are faster.
 """
