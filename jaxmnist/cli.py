@@ -135,7 +135,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench.add_argument("--chart", type=Path, metavar="FILE.png", help="draw bars")
 
     race = verb("speedrun", _speedrun, "measure how long training takes to an accuracy", SPEEDRUN)
-    race.add_argument("to", choices=["98", "99", "99.4"], help="percent of the test digits")
+    goals = ["98", "99", "99.4"]
+    race.add_argument(
+        "to", choices=goals, metavar="|".join(goals), help="percent of the test digits to be right"
+    )
     race.add_argument("--runs", type=int, default=10, help="whole trainings; default 10")
     race.add_argument("--source", default="auto", help="of digits, as in config.data.source")
     race.add_argument(
@@ -331,9 +334,14 @@ def _source_of(run: Path | None, digits: str) -> "Source":
 def _check_files(*paths: Path | None, inputs: Iterable[Path | None] = ()) -> None:
     """Refuses what could not be written in the end, before minutes are spent on it."""
     read = {os.path.realpath(path) for path in inputs if path}
+    written: set[str] = set()
     for path in filter(None, paths):
-        if os.path.realpath(path) in read:
+        real = os.path.realpath(path)
+        if real in read:
             raise UserError(f"{path} is what is read: name another file to write.")
+        if real in written:
+            raise UserError(f"{path} cannot be two files at once: name another one.")
+        written.add(real)
         if path.name in RUN_FILES and (path.parent / "config.json").exists():
             raise UserError(f"{path} is the run's own: name another file to write.")
         if os.path.isdir(path):

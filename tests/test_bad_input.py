@@ -653,6 +653,7 @@ PLACES: list[Case] = [
     (EXPORT.replace("new", "x" * 300), "cannot be written .*: mend that, or name another"),
     (EXPORT.replace("new.pth", "run/summary.json"), "is the run's own: name another file"),
     (f"{OWN} --predictions mine.npz", "mine.npz is what is read: name another file"),
+    ("jaxmnist bench --out one.png --chart ./one.png", "one.png cannot be two files at once"),
     (
         "jaxmnist audit results --out results/a.json",
         "is what is read: name",

@@ -48,16 +48,23 @@ def draw_chart(file: BinaryIO, report: dict[str, Any]) -> None:
                     error_kw={"ecolor": "#1f2328", "capsize": 4, "elinewidth": 1.5},
                     label=name if number == 0 else None,
                 )
+                ratio = row["contenders"][reference]["ratio"]
+                times = f"{ratio:.2f} x   " if name == OURS else ""
                 axis.annotate(
-                    f"{rate['median']:,.0f}/s", (high, where), (8, 0), va="center", fontsize=13,
-                    textcoords="offset points",
+                    f"{times}{rate['median']:,.0f}/s", (high, where), (8, 0), va="center",
+                    fontsize=13, textcoords="offset points",
                 )  # fmt: skip
         axis.axvline(1, color="#1f2328", linewidth=1, linestyle=":")
         axis.set_yticks(range(len(rows)), [f"{r['system']}\nbatch {r['batch_size']}" for r in rows])
         axis.invert_yaxis()
-        axis.margins(x=0.14)
+        axis.margins(x=0.2)
         axis.set_xlim(left=0)
         axis.set_xlabel(f"training examples/s, PyTorch {reference} = 1")
         figure.legend(frameon=False, loc="outside lower center", ncols=min(len(names), 4))
-        figure.suptitle(f"{report['device']}, {report['threads']} thread(s)", fontsize=15)
+        augmented = "augmented" if rows[0]["augment"] else "nothing augmented"
+        figure.suptitle(
+            f"{report['data']}, {augmented}, {rows[0]['seeds']} seed(s), "
+            f"{report['rounds']} round(s), {report['device']}, {report['threads']} thread(s)",
+            fontsize=15,
+        )
         figure.savefig(file, format="png", dpi=100)
