@@ -50,8 +50,16 @@ class Backend(Protocol):
         """Gives every non-overlapping window two axes, 2 and 4; a remainder is dropped."""
 
     def max_pool(self, x: Array, window: int) -> Array:
-        """Takes the maximum over non-overlapping windows; a remainder is dropped, as in PyTorch."""
-        return self.windows(x, window).max(axis=(2, 4))
+        """Takes the maximum over non-overlapping windows; a remainder is dropped, as in PyTorch.
+
+        Pair by pair, since the gradient then compares two neighbours. That of one `max` compares
+        each with the result, and where a compiler computes the neighbours again, rounded otherwise,
+        it finds none that is equal: gradients were a third off in a program that XLA had compiled
+        at its lowest levels, and right at others.
+        """
+        windows = self.windows(x, window)
+        columns = reduce(jnp.maximum, [windows[:, :, row] for row in range(window)])
+        return reduce(jnp.maximum, [columns[:, :, :, column] for column in range(window)])
 
     def avg_pool(self, x: Array, window: int | None) -> Array:
         """Takes the mean over non-overlapping windows; None means the whole map."""
