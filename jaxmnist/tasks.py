@@ -112,7 +112,8 @@ def mean_loss(logits: Logits, labels: Labels) -> float:
     """Returns the mean over examples of the cross-entropy summed over heads."""
     wide = logits.astype(np.float64)
     top = wide.max(-1, keepdims=True)
-    log_total = np.log(np.exp(wide - top).sum(-1)) + top[..., 0]
+    with np.errstate(invalid="ignore"):  # infinite logits make it NaN, and the caller says so
+        log_total = np.log(np.exp(wide - top).sum(-1)) + top[..., 0]
     chosen = np.take_along_axis(wide, labels[..., None].astype(np.int64), -1)[..., 0]
     return float((log_total - chosen).sum(-1).mean())
 

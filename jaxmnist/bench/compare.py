@@ -1,5 +1,6 @@
 """The comparison from beginning to end."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
@@ -31,7 +32,7 @@ def compare(options: Options) -> dict[str, Any]:
       UserError: if PyTorch or a rival is not to be had here, or sizes do not fit each other.
     """
     commit = git_commit()  # now, as the source tree may move on
-    split_cpu(options.seeds, max(options.batch_sizes))
+    split_cpu(options.seeds, math.lcm(*options.batch_sizes))  # enough for each of them
     rivals = find_rivals(options.threads or cores())
     options = options._replace(against=options.against or _best_rivals())
     if missing := [name for name in options.against if name not in rivals]:
