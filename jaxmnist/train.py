@@ -408,7 +408,7 @@ def save_selected(run: Run, state: TrainState, seeds: Int[np.ndarray, " n"]) -> 
         value = np.asarray(state.best.metric)
         row = int(value.argmin() if run.recipe.watch.mode == "min" else value.argmax())
         epoch = int(state.best.epoch[row])
-    weights = jax.tree.map(lambda leaf: np.asarray(leaf[row]), selected(run, state))
+    weights = jax.tree.map(lambda leaf: np.asarray(leaf)[row], selected(run, state))
     about = {
         "name": settings["name"],
         "model": settings["model"],

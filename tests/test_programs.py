@@ -91,11 +91,11 @@ def gradients_in_double_precision(recipe: Recipe, bank: Any) -> Any:
     with jax.enable_x64(True):
         double = jax.tree.map(lambda x: np.asarray(x, np.float64), state.params)
         stats = jax.tree.map(lambda x: np.asarray(x, np.float64), state.batch_stats)
-        # One operation at a time: compiled as a whole on a CPU, this very reference (float64, the
-        # last pool of swift) was 40 % off finite differences, which our programs agreed with.
-        with jax.disable_jit():
-            gradients = jax.grad(loss)(double, np.asarray(images, np.float64))
-        return jax.tree.map(np.asarray, gradients)
+        arguments = double, np.asarray(images, np.float64)
+        # Fused as little as can be: to 1e-14 what one operation at a time gave.
+        as_written = {"xla_backend_optimization_level": 0}
+        compiled = jax.jit(jax.grad(loss)).lower(*arguments).compile(as_written)
+        return jax.tree.map(np.asarray, compiled(*arguments))
 
 
 def errors(recipe: Recipe, ours: Any, exact: Any) -> float:
@@ -128,9 +128,10 @@ def test_gradients_of_the_whole_compiled_step(name: str, source: Source) -> None
     recipe = one_batch(name, 2 if "published" in settings_of(name)["model"] else None)
     bank = to_device(source.train)
     exact = gradients_in_double_precision(recipe, bank)
-    # Measured: 2e-5 and less on MNIST. On the stand-in, whose blocky digits have many equal values,
-    # rounding decides otherwise about one next to a ReLU's zero or a pool's tie: 5e-3.
-    assert errors(recipe, gradients_of_the_program(recipe, bank), exact) < 2e-2
+    # Measured: 3e-4 and less, and 1e-2 where rounding decides otherwise about one value next to a
+    # ReLU's zero or a pool's tie (v_3; more on the stand-in, whose blocky digits have many equal
+    # values). A wrong rule was a third off.
+    assert errors(recipe, gradients_of_the_program(recipe, bank), exact) < 5e-2
     if name == "model_3":  # The negative twin: one weight changed.
         changed = gradients_of_the_program(recipe, bank, change=0.05)
         assert errors(recipe, changed, exact) > 2e-1
