@@ -8,7 +8,10 @@ from enum import IntEnum
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Int, Key, UInt32
+
+FEISTEL_ROUNDS = 8  # with four, orders of a few dozen were not uniform
 
 
 class Stream(IntEnum):
@@ -35,6 +38,33 @@ def stream_keys(
 ) -> Key[Array, " n"]:
     """Returns one key for every counter."""
     return jax.vmap(lambda counter: stream_key(root, stream, counter))(counters)
+
+
+def permutation(key: Key[Array, ""], count: int) -> Int[Array, " count"]:
+    """Returns the numbers 0 .. count - 1 in random order.
+
+    A Feistel network (M. Luby & C. Rackoff, 1988) permutes the numbers of 2n bits; those that leave
+    the range are permuted until they are back in it (J. Black & P. Rogaway, 2002: cycle walking).
+    The order of 55,000 takes 3 ms on a CPU that way, and 23 ms by `jax.random.permutation`, which
+    sorts.
+    """
+    bits = (max(count - 1, 1).bit_length() + 1) // 2  # of a half
+
+    def mix(number: Array, halves: tuple[Array, Array]) -> tuple[Array, Array]:
+        left, right = halves
+        bits_of_right = hashed_bits(jax.random.fold_in(key, number), right) >> (32 - bits)
+        return right, left ^ bits_of_right
+
+    def permute(numbers: UInt32[Array, " count"]) -> UInt32[Array, " count"]:
+        halves = numbers >> bits, numbers & ((1 << bits) - 1)
+        left, right = lax.fori_loop(0, FEISTEL_ROUNDS, mix, halves)
+        return (left << bits) | right
+
+    return lax.while_loop(
+        lambda numbers: (numbers >= count).any(),
+        lambda numbers: jnp.where(numbers >= count, permute(numbers), numbers),
+        permute(jnp.arange(count, dtype=jnp.uint32)),
+    ).astype(jnp.int32)
 
 
 def hashed_bits(key: Key[Array, ""], numbers: UInt32[Array, "..."]) -> UInt32[Array, "..."]:

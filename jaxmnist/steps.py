@@ -16,7 +16,7 @@ from jaxmnist.generate.example import Bank, Draws, Generate
 from jaxmnist.models.network import Network
 from jaxmnist.optim.optimizers import set_hyperparameters
 from jaxmnist.optim.schedules import Mode, Schedule
-from jaxmnist.rng import Stream, stream_key, stream_keys
+from jaxmnist.rng import Stream, permutation, stream_key, stream_keys
 from jaxmnist.state import Best, Metrics, TrainState, Tree
 
 
@@ -104,8 +104,7 @@ def train_step(
 ) -> tuple[TrainState, Metrics]:
     """Generates a batch from its keys and learns from it; `parts` as in `update`."""
     images, labels = jax.vmap(generate, in_axes=(0, None))(draws, bank)
-    # Without a barrier they are made anew for each of the shifted slices of the first convolution.
-    return update(state, lax.optimization_barrier(images), labels, **parts)
+    return update(state, images, labels, **parts)
 
 
 def example_draws(
@@ -157,7 +156,7 @@ def run_steps(
     epoch_start = epoch * steps_per_epoch(examples, batch_size)
 
     def learn(state: TrainState) -> TrainState:
-        order = jax.random.permutation(stream_key(state.key, Stream.ORDER, epoch), examples)
+        order = permutation(stream_key(state.key, Stream.ORDER, epoch), examples)
 
         def body(step: Int[Array, ""], state: TrainState) -> TrainState:
             positions = lax.dynamic_slice(order, ((step - epoch_start) * batch_size,), (size,))

@@ -350,8 +350,12 @@ FIELDS: list[Case] = [
 ]
 
 COMBINATIONS: list[Case] = [
-    (f"{TINY} --config.batch_size=3000", "more than an epoch's 2000 .*: lower it"),
-    (f"{SMALL} --config.batch_size=5000", "more than the 1,3.. digits of an epoch: lower it"),
+    (f"{TINY} --config.batch_size=3000", "more than an epoch's 1920 .*: lower it"),
+    (f"{SMALL} --config.batch_size=5000", "more than an epoch's 1344 .*: lower it"),
+    (
+        f"{MODELS} --config.data.source=digits8x8 --config.batch_size=5000",
+        "more than the 1,3.. digits of an epoch: lower it",
+    ),
     (
         f"{TINY} --config.epochs=1 --config.batch_size=1000",
         "no room for a warm-up .*: train",
@@ -364,7 +368,7 @@ COMBINATIONS: list[Case] = [
     (f"{MODELS} --config.optimizer.name=adam", "cycle_momentum needs optimizer.name 'sgd'"),
     (f"{MODELS} --config.model=sequence_compact", "lacks the field sequence.max_length: start"),
     (f"{SEQ} --config.model=ds_cnn", "reads single digits: start from a recipe of its own kind"),
-    (f"{DIGITS} --config.data.train_examples=40", "5,040, but there are 30 .*: lower one"),
+    (f"{DIGITS} --config.data.train_examples=40", "is 196, but there are 30 .*: lower one"),
     (
         f"{DIGITS} --config.data.train_examples=20 --config.data.validation_examples=10",
         "batch_size is 32, more than an epoch's 20 .*: lower it",

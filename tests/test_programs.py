@@ -24,7 +24,7 @@ from jaxmnist.models.layers import BatchNorm, Conv, Dropout
 from jaxmnist.models.table import init_variables
 from jaxmnist.programs import compile_programs, initial_state
 from jaxmnist.recipe import Recipe, make_recipe
-from jaxmnist.rng import Stream, stream_key
+from jaxmnist.rng import Stream, permutation, stream_key
 from jaxmnist.state import TrainState
 from jaxmnist.steps import example_draws, loss_per_example, run_steps
 from jaxmnist.systems.published import SYSTEMS
@@ -71,7 +71,7 @@ def gradients_in_double_precision(recipe: Recipe, bank: Any) -> Any:
     state: TrainState = jax.tree.map(lambda x: x[0], initial_state(recipe, seed=0, num_seeds=1))
     # In the program's order, as a dropout mask depends on the place in the batch.
     order = stream_key(state.key, Stream.ORDER, 0)
-    positions = jax.random.permutation(order, recipe.batch_size)
+    positions = permutation(order, recipe.batch_size)
     draws = example_draws(
         state, jnp.int32(0), positions, examples=recipe.examples, fixed_list=recipe.fixed_list
     )

@@ -1,13 +1,15 @@
-"""The cheap random bits of dropout: uniform, and independent over elements, keys and steps."""
+"""Cheap random orders, and bits of dropout: uniform, independent over elements, keys and steps."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jaxmnist.models.backend import BACKENDS
 from jaxmnist.models.layers import Dropout
-from jaxmnist.rng import Stream, hashed_bits, stream_key
+from jaxmnist.rng import Stream, hashed_bits, permutation, stream_key
 
 SHAPE = (64, 64, 64)
 KEYS = [
@@ -65,3 +67,43 @@ def test_dropout_keeps_its_share_and_the_mean() -> None:
         assert abs(dropped - rate) < 5 * np.sqrt(rate * (1 - rate) / x.size)
         assert float(out.max()) == pytest.approx(1 / (1 - rate))
         assert (Dropout(rate).apply({}, x, backend=BACKENDS["batch_minor"], train=False) == x).all()
+
+
+@settings(max_examples=25)
+@given(st.integers(1, 5_000), st.integers(0, 2**31 - 1))
+def test_an_order_has_every_number_once(count: int, seed: int) -> None:
+    order = np.asarray(permutation(jax.random.key(seed), count))
+    assert order.dtype == np.int32
+    assert (np.sort(order) == np.arange(count)).all()
+
+
+@pytest.mark.parametrize("count", [2, 7, 64, 100])
+def test_every_number_is_as_often_in_every_place_and_beside_every_other(count: int) -> None:
+    keys = jax.vmap(jax.random.key)(jnp.arange(20_000))
+    orders = np.asarray(jax.jit(jax.vmap(lambda key: permutation(key, count)))(keys))
+
+    def surprise(rows: np.ndarray, columns: np.ndarray, where: np.ndarray) -> float:
+        """Of pairs that should be equally many, by chi square, in standard deviations."""
+        pairs = np.bincount((rows * count + columns).ravel(), minlength=count * count)[
+            where.ravel()
+        ]
+        free = len(pairs) - 1
+        square = ((pairs - pairs.mean()) ** 2 / pairs.mean()).sum()
+        return float((square - free) / np.sqrt(2 * free))
+
+    everywhere, elsewhere = np.ones((count, count), bool), ~np.eye(count, dtype=bool)
+    places = np.broadcast_to(np.arange(count), orders.shape)
+    assert surprise(orders, places, everywhere) < 5
+    assert surprise(orders[:, :-1], orders[:, 1:], elsewhere) < 5
+    # The negative twin: one order in twenty is as it began.
+    mixed = np.where(np.arange(len(orders))[:, None] % 20 == 0, places, orders)
+    assert surprise(mixed, places, everywhere) > 5
+
+
+def test_orders_of_two_epochs_have_nothing_in_common() -> None:
+    count = 55_000
+    keys = [stream_key(jax.random.key(0), Stream.ORDER, epoch) for epoch in (0, 1)]
+    first, second = (np.asarray(permutation(key, count)) for key in keys)
+    for one, other in ((first, second), (first, np.arange(count)), (first[1:], first[:-1])):
+        assert abs(np.corrcoef(one, other)[0, 1]) * np.sqrt(count) < 5
+        assert (one == other).sum() < 10

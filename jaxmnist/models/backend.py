@@ -16,6 +16,7 @@ Both take the same parameters (kernels are HWIO, dense kernels (in, out) with `i
 channel-height-width order), so checkpoints do not depend on where they were made.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Protocol, Self
@@ -23,6 +24,7 @@ from typing import Protocol, Self
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Float, UInt32
 
 WIDE = 32  # channels, in and out, from which Winograd's form was faster on a CPU
@@ -128,11 +130,12 @@ class BatchMinor(Backend):
     batch_axis = -1
 
     def enter(self, images: Float[Array, "batch height width"]) -> Array:
-        return jnp.moveaxis(images, 0, -1)[None]
+        return _apart(lambda images: jnp.moveaxis(images, 0, -1)[None], images)
 
     def conv(self, x: Array, kernel: Float[Array, "kh kw cin cout"], padding: int) -> Array:
         if padding:
-            x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+            frame = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+            x = _apart(lambda x: jnp.pad(x, frame), x)
         if kernel.shape[:2] == (3, 3) and min(kernel.shape[2:]) >= WIDE:
             return _winograd(x, kernel)
         kh, _, channels, _ = kernel.shape
@@ -165,6 +168,17 @@ class BatchMinor(Backend):
 
     def per_feature(self, vector: Float[Array, " features"], ndim: int) -> Array:
         return vector.reshape(-1, *[1] * (ndim - 1))
+
+
+def _apart(function: Callable[[Array], Array], x: Array) -> Array:
+    """Calls a function so that argument and result are computed once, and lie in memory.
+
+    XLA would fuse what makes them (the noise of an image, the mask of a dropout) into every one of
+    the shifted slices that are taken of them, and compute it again for each. On a CPU only a call
+    that is not inlined keeps it from that: `lax.optimization_barrier` is gone before it fuses.
+    """
+    with set_xla_metadata(inlineable="false"):
+        return jax.jit(function)(x)
 
 
 def _im2col(
