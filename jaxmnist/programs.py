@@ -1,4 +1,4 @@
-"""Where jit and donation are applied: once, to the pure functions.
+"""Where programs are made, by jit and with donation: once, of the pure functions.
 
 Training is compiled ahead of time, so it cannot compile again later: a call with other shapes is
 an error. All states carry a leading axis of seeds; `devices.py` spreads it, and batches.

@@ -389,7 +389,7 @@ def test(
     if state.every_epoch is not None:
         # Every epoch of every seed is one network more on the axis of seeds.
         rows = jax.tree.map(
-            lambda leaf: np.asarray(leaf[:, :epochs]).reshape(-1, *leaf.shape[2:]),
+            lambda leaf: np.asarray(leaf)[:, :epochs].reshape(-1, *leaf.shape[2:]),
             state.every_epoch,
         )
         generate = suite_generator(task, "clean", evaluation["seed"])
@@ -408,7 +408,7 @@ def save_selected(run: Run, state: TrainState, seeds: Int[np.ndarray, " n"]) -> 
         value = np.asarray(state.best.metric)
         row = int(value.argmin() if run.recipe.watch.mode == "min" else value.argmax())
         epoch = int(state.best.epoch[row])
-    weights = jax.tree.map(lambda leaf: np.asarray(leaf)[row], selected(run, state))
+    weights = jax.tree.map(lambda leaf: np.asarray(leaf)[row, ...], selected(run, state))
     about = {
         "name": settings["name"],
         "model": settings["model"],

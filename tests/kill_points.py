@@ -43,7 +43,10 @@ RECIPES = {
         "--config.schedule.plateau.patience=0",
         "--config.num_seeds=2",
     ),
-    "classifier, step": ("--config=configs/iterations.py:tiny",),
+    "classifier, step": (
+        "--config=configs/iterations.py:tiny",
+        "--config.data.validation_examples=125",  # a smaller last batch
+    ),
     "classifier, one-cycle with momentum, dropout": ("--config=configs/v.py:tiny",),
     "classifier, plateau": (
         "--config=configs/ds_cnn.py:tiny",

@@ -162,8 +162,8 @@ def test_seeds_at_once_are_the_seeds_alone(
     assert summary["num_seeds"] == len(summary["test"]["values"]) == 2
     assert summary["test"]["sd"] is not None
     # A batch in parts has its sums rounded otherwise, which training amplifies without a bound:
-    # test_devices.py holds it to the whole batch, step by step.
-    monkeypatch.setattr(devices, "WORTH_A_CORE", 1_000)
+    # test_programs.py holds one step of it to that of the whole.
+    monkeypatch.setattr(devices, "WORTH_A_CORE", 1_000)  # no batch here goes into two parts
     alone = run(as_run(seed=1), tmp_path / "alone")
     first, second = last_kernels(workdir, as_run(num_seeds=2))
     (only,) = last_kernels(tmp_path / "alone", as_run(seed=1))

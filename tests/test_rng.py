@@ -82,22 +82,24 @@ def test_every_number_is_as_often_in_every_place_and_beside_every_other(count: i
     keys = jax.vmap(jax.random.key)(jnp.arange(20_000))
     orders = np.asarray(jax.jit(jax.vmap(lambda key: permutation(key, count)))(keys))
 
-    def surprise(rows: np.ndarray, columns: np.ndarray, where: np.ndarray) -> float:
-        """Of pairs that should be equally many, by chi square, in standard deviations."""
+    def surprise(rows: np.ndarray, columns: np.ndarray, where: np.ndarray, free: int) -> float:
+        """Of pairs that should be equally many, by chi square, in standard deviations.
+
+        So many of their numbers are `free`: in a table of places every row and column has its sum.
+        """
         pairs = np.bincount((rows * count + columns).ravel(), minlength=count * count)[
             where.ravel()
         ]
-        free = len(pairs) - 1
         square = ((pairs - pairs.mean()) ** 2 / pairs.mean()).sum()
         return float((square - free) / np.sqrt(2 * free))
 
     everywhere, elsewhere = np.ones((count, count), bool), ~np.eye(count, dtype=bool)
     places = np.broadcast_to(np.arange(count), orders.shape)
-    assert surprise(orders, places, everywhere) < 5
-    assert surprise(orders[:, :-1], orders[:, 1:], elsewhere) < 5
+    assert surprise(orders, places, everywhere, (count - 1) ** 2) < 5
+    assert surprise(orders[:, :-1], orders[:, 1:], elsewhere, count * count - count - 1) < 5
     # The negative twin: one order in twenty is as it began.
     mixed = np.where(np.arange(len(orders))[:, None] % 20 == 0, places, orders)
-    assert surprise(mixed, places, everywhere) > 5
+    assert surprise(mixed, places, everywhere, (count - 1) ** 2) > 5
 
 
 def test_orders_of_two_epochs_have_nothing_in_common() -> None:

@@ -18,8 +18,8 @@ channel-height-width order), so checkpoints do not depend on where they were mad
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import reduce
-from typing import Protocol, Self
+from functools import partial, reduce
+from typing import Any, Protocol, Self
 
 import jax
 import jax.numpy as jnp
@@ -130,12 +130,10 @@ class BatchMinor(Backend):
     batch_axis = -1
 
     def enter(self, images: Float[Array, "batch height width"]) -> Array:
-        return _apart(lambda images: jnp.moveaxis(images, 0, -1)[None], images)
+        return _apart(_batch_last, images)
 
     def conv(self, x: Array, kernel: Float[Array, "kh kw cin cout"], padding: int) -> Array:
-        if padding:
-            frame = ((0, 0), (padding, padding), (padding, padding), (0, 0))
-            x = _apart(lambda x: jnp.pad(x, frame), x)
+        x = _apart(_padded, x, padding)
         if kernel.shape[:2] == (3, 3) and min(kernel.shape[2:]) >= WIDE:
             return _winograd(x, kernel)
         kh, _, channels, _ = kernel.shape
@@ -170,15 +168,28 @@ class BatchMinor(Backend):
         return vector.reshape(-1, *[1] * (ndim - 1))
 
 
-def _apart(function: Callable[[Array], Array], x: Array) -> Array:
-    """Calls a function so that argument and result are computed once, and lie in memory.
+def _apart(function: Callable[..., Array], *arguments: Any) -> Array:
+    """Calls one of the two functions below so that its arguments and result are computed once.
 
     XLA would fuse what makes them (the noise of an image, the mask of a dropout) into every one of
-    the shifted slices that are taken of them, and compute it again for each. On a CPU only a call
-    that is not inlined keeps it from that: `lax.optimization_barrier` is gone before it fuses.
+    the shifted slices that are taken of the result, and compute it again for each. On a CPU only a
+    call that is not inlined keeps it from that: `lax.optimization_barrier` is gone before it fuses.
     """
+    if jax.default_backend() != "cpu":
+        return function(*arguments)
     with set_xla_metadata(inlineable="false"):
-        return jax.jit(function)(x)
+        return function(*arguments)
+
+
+@jax.jit  # to be a call in the compiled program
+def _batch_last(images: Float[Array, "batch height width"]) -> Array:
+    return jnp.moveaxis(images, 0, -1)[None]
+
+
+@partial(jax.jit, static_argnums=1)  # likewise
+def _padded(x: Float[Array, "channels height width batch"], padding: int) -> Array:
+    frame = (padding, padding)
+    return jnp.pad(x, ((0, 0), frame, frame, (0, 0)))
 
 
 def _im2col(

@@ -125,9 +125,10 @@ def restore_latest(
 
 
 def _on_host(state: TrainState) -> TrainState:
-    """Fetches all arrays but keys, which Orbax would slice, a part for every device to write.
+    """Gives all arrays but the keys as NumPy's; on a CPU they may be views, to be written at once.
 
-    To compile those slices took more than a second, and to cut them twice as long as to write.
+    Of arrays on devices Orbax writes a slice for every device: to compile those slices took more
+    than a second, and to cut them twice as long as to write.
     """
     host: TrainState = jax.tree.map(
         lambda leaf: leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf),
