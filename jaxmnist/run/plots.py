@@ -62,7 +62,7 @@ def draw_curves(
         for axis in (loss, error, rate):
             axis.set_xlabel("epoch")
             axis.grid(alpha=0.3, which="both")
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axis.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
         figure.suptitle(title, parse_math=False)  # a $ is a $
         figure.savefig(path, dpi=110)
