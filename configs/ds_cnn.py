@@ -9,12 +9,12 @@ Published test accuracy, one run, last epoch: 99.57 %, with test accuracy steeri
 
 from ml_collections import ConfigDict
 
-from configs import common
+from jaxmnist import recipes
 
 
 def ds_cnn() -> ConfigDict:
     """As described, with 5,000 of the digits that training leaves over for the plateau."""
-    config = common.classifier("ds_cnn")
+    config = recipes.classifier("ds_cnn")
     config.epochs = 19
     config.batch_size = 32
     config.data.train_examples = 50_000
@@ -30,14 +30,14 @@ def ds_cnn() -> ConfigDict:
 
 def as_run() -> ConfigDict:
     """What the code did: test accuracy steers the learning rate."""
-    config = common.as_run(ds_cnn())
+    config = recipes.as_run(ds_cnn())
     config.data.train_examples = 50_000
     return config
 
 
 def tiny() -> ConfigDict:
-    """Returns the default, shrunk to seconds and trained on the stand-in (not on MNIST)."""
-    return common.tiny(ds_cnn())
+    """Returns the default, shrunk to seconds and trained on the fallback dataset (not on MNIST)."""
+    return recipes.tiny(ds_cnn())
 
 
 VARIANTS = {"": ds_cnn, "as_run": as_run, "tiny": tiny}
@@ -45,4 +45,4 @@ VARIANTS = {"": ds_cnn, "as_run": as_run, "tiny": tiny}
 
 def get_config(variant: str = "") -> ConfigDict:
     """Returns the recipe called `variant`."""
-    return common.choose("configs/ds_cnn.py", VARIANTS, variant)
+    return recipes.choose("configs/ds_cnn.py", VARIANTS, variant)

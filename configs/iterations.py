@@ -13,14 +13,14 @@ from functools import partial
 
 from ml_collections import ConfigDict
 
-from configs import common
+from jaxmnist import recipes
 
 EPOCHS = {1: 1, 2: 5, 3: 20, 4: 20, 5: 20, 6: 20, 7: 20}
 
 
 def iteration(number: int) -> ConfigDict:
     """One of the seven as described."""
-    config = common.classifier(f"iteration_{number}")
+    config = recipes.classifier(f"iteration_{number}")
     config.epochs = EPOCHS[number]
     config.augment.crop_probability = 0.1
     config.augment.rotation_degrees = 15.0
@@ -31,7 +31,7 @@ def iteration(number: int) -> ConfigDict:
 
 def iteration_as_run(number: int) -> ConfigDict:
     """What the code did: its test was given the training digits, augmented."""
-    config = common.as_run(iteration(number))
+    config = recipes.as_run(iteration(number))
     config.validation.digits = "train"
     config.validation.augmented = True
     if number == 1:
@@ -40,8 +40,8 @@ def iteration_as_run(number: int) -> ConfigDict:
 
 
 def tiny() -> ConfigDict:
-    """Returns iteration 7, shrunk to seconds and trained on the stand-in (not on MNIST)."""
-    config = common.tiny(iteration(7))
+    """Returns iteration 7, shrunk to seconds and trained on the fallback dataset (not on MNIST)."""
+    config = recipes.tiny(iteration(7))
     config.schedule.step.every = 3
     return config
 
@@ -56,4 +56,4 @@ VARIANTS: dict[str, Callable[[], ConfigDict]] = {
 
 def get_config(variant: str = "") -> ConfigDict:
     """Returns the recipe called `variant`."""
-    return common.choose("configs/iterations.py", VARIANTS, variant)
+    return recipes.choose("configs/iterations.py", VARIANTS, variant)

@@ -3,7 +3,7 @@
   python launch.py --config=configs/seq.py             compact and robust, minutes on two cores
   python launch.py --config=configs/seq.py:specialist  published system 1: hours on two cores
   python launch.py --config=configs/seq.py:generalist  published system 2: hours on two cores
-  python launch.py --config=configs/seq.py:tiny        the same path in seconds, on the stand-in
+  python launch.py --config=configs/seq.py:tiny        the same path in seconds, on digits8x8
 
 Published exact-sequence accuracies, one run each: the specialist 99.25 % on clean sequences; the
 generalist 97.50 % clean, 97.38 % inverted, 97.28 % rotated, 97.22 % noisy. Ours are in results/.
@@ -11,12 +11,12 @@ generalist 97.50 % clean, 97.38 % inverted, 97.28 % rotated, 97.22 % noisy. Ours
 
 from ml_collections import ConfigDict
 
-from configs import common
+from jaxmnist import recipes
 
 
 def compact() -> ConfigDict:
     """This project's own: 245,423 parameters, the generalist's augmentation, one cycle."""
-    config = common.sequences()
+    config = recipes.sequences()
     config.name = config.system = "seq-compact"
     config.model = "sequence_compact"
     config.epochs = 9
@@ -50,17 +50,19 @@ def generalist() -> ConfigDict:
 
 
 def tiny() -> ConfigDict:
-    """Returns the default, shrunk to seconds and trained on the stand-in (not on MNIST)."""
-    return common.tiny(compact())
+    """Returns the default, shrunk to seconds and trained on the fallback dataset (not on MNIST)."""
+    return recipes.tiny(compact())
 
 
 def _published(name: str) -> ConfigDict:
-    config = common.sequences()
+    config = recipes.sequences()
     config.name = config.system = name
     config.model = "sequence_published"
     config.epochs = 40  # the cap; the question "continue? y/n" after every fifth is left out
     config.early_stopping_patience = 5
-    config.sequence.fixed_list = True  # drawn once, though the description says on the fly
+    config.sequence.resample_each_epoch = (
+        False  # drawn once, though the description says on the fly
+    )
     config.schedule.name = "plateau"
     config.schedule.learning_rate = 1e-3
     return config
@@ -90,4 +92,4 @@ VARIANTS = {
 
 def get_config(variant: str = "") -> ConfigDict:
     """Returns the recipe called `variant`."""
-    return common.choose("configs/seq.py", VARIANTS, variant)
+    return recipes.choose("configs/seq.py", VARIANTS, variant)

@@ -11,12 +11,12 @@ of them in 16 epochs and 99.45 % in 9, to_98 98.84 % in one.
 
 from ml_collections import ConfigDict
 
-from configs import common
+from jaxmnist import recipes
 
 
 def to_99() -> ConfigDict:
     """99 %, the default."""
-    config = common.base()
+    config = recipes.base()
     config.name = config.system = config.model = "swift"
     config.validation.metric = "accuracy"
     config.selection = "last"
@@ -48,8 +48,8 @@ def to_994() -> ConfigDict:
 
 
 def tiny() -> ConfigDict:
-    """Returns the default, shrunk to seconds and trained on the stand-in (not on MNIST)."""
-    return common.tiny(to_99())
+    """Returns the default, shrunk to seconds and trained on the fallback dataset (not on MNIST)."""
+    return recipes.tiny(to_99())
 
 
 VARIANTS = {"": to_99, "to_98": to_98, "to_99": to_99, "to_994": to_994, "tiny": tiny}
@@ -57,4 +57,4 @@ VARIANTS = {"": to_99, "to_98": to_98, "to_99": to_99, "to_994": to_994, "tiny":
 
 def get_config(variant: str = "") -> ConfigDict:
     """Returns the recipe called `variant`."""
-    return common.choose("configs/speedrun.py", VARIANTS, variant)
+    return recipes.choose("configs/speedrun.py", VARIANTS, variant)

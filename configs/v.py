@@ -15,12 +15,12 @@ from functools import partial
 
 from ml_collections import ConfigDict
 
-from configs import common
+from jaxmnist import recipes
 
 
 def step(model: str) -> ConfigDict:
     """The step schedule, which is the published default."""
-    config = common.classifier(model)
+    config = recipes.classifier(model)
     config.epochs = 15
     config.batch_size = 128  # with a GPU; the published code took 64 without
     config.augment.rotation_degrees = 7.0
@@ -45,14 +45,14 @@ def onecycle(model: str) -> ConfigDict:
 
 def onecycle_as_run(model: str) -> ConfigDict:
     """The one-cycle schedule as it ran, stepped once an epoch: the rate stays at 0.1."""
-    config = common.as_run(onecycle(model))
+    config = recipes.as_run(onecycle(model))
     config.schedule.one_cycle.stepped_every = "epoch"
     return config
 
 
 def tiny() -> ConfigDict:
-    """Returns V3, shrunk to seconds and trained on the stand-in (not on MNIST)."""
-    config = common.tiny(step("v_3"))
+    """Returns V3, shrunk to seconds and trained on the fallback dataset (not on MNIST)."""
+    config = recipes.tiny(step("v_3"))
     config.schedule.step.every = 3
     return config
 
@@ -60,7 +60,7 @@ def tiny() -> ConfigDict:
 def _variants(model: str) -> dict[str, Callable[[], ConfigDict]]:
     return {
         model: partial(step, model),
-        f"{model}_as_run": lambda: common.as_run(step(model)),
+        f"{model}_as_run": lambda: recipes.as_run(step(model)),
         f"{model}_onecycle": partial(onecycle, model),
         f"{model}_onecycle_as_run": partial(onecycle_as_run, model),
     }
@@ -77,4 +77,4 @@ VARIANTS: dict[str, Callable[[], ConfigDict]] = {
 
 def get_config(variant: str = "") -> ConfigDict:
     """Returns the recipe called `variant`."""
-    return common.choose("configs/v.py", VARIANTS, variant)
+    return recipes.choose("configs/v.py", VARIANTS, variant)

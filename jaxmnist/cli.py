@@ -1,25 +1,36 @@
 """What people type: `jaxmnist VERB`. Heavy imports wait until a verb needs them."""
 
 import argparse
-import io
 import json
-import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from jaxmnist import __version__
+from jaxmnist.config import field_list
+from jaxmnist.entry import accept_any_output, exit_on_error
 from jaxmnist.errors import UserError
 
 if TYPE_CHECKING:
-    from jaxmnist.data.sources import Source
+    from jaxmnist.api import Model
 
-Function = Callable[[argparse.Namespace], None]
+Verb = Callable[[argparse.Namespace], None]
 
-# What a run has written about itself.
-RUN_FILES = {"config.json", "metrics.jsonl", "model.txt", "summary.json", "weights.safetensors"}
-ABOUT = "Reads handwritten digits with small JAX models. Training is `python launch.py --help`."
+ABOUT = "Reads handwritten digits with small JAX models, and trains them."
+TRAIN = """\
+examples:
+  jaxmnist train seq                        the default: minutes on two cores
+  jaxmnist train seq:tiny                   the whole path in seconds
+  jaxmnist train models:model_3 --config.seed=7 --workdir runs/seven
+  jaxmnist train mine.py                    a config file of your own
+
+Started again with the same --workdir, an unfinished run goes on where it was and a finished one is
+only reported. The last line on stdout is the path of summary.json. Ctrl-C or SIGTERM saves and
+leaves, with exit code 130 or 143. `python launch.py --config=CONFIG` is the same job.
+
+fields, with their defaults:
+"""
 EVALUATE = """\
 examples:
   jaxmnist evaluate --run runs/seq                        all suites on MNIST test digits
@@ -57,40 +68,66 @@ examples:
   jaxmnist speedrun 99                 ten trainings with configs/speedrun.py:to_99, one by one
   jaxmnist speedrun 99.4 --runs 5 --out speedrun.json
 
-A training's time goes from loading the digits to its last step. Compiling is told apart, and so is
-reading the test digits, which happens once, with the weights of the last step.
+A training's time goes from loading the digits to its last step. Compiling is reported
+apart, and so is reading the test digits, which happens once, with the weights of the last step.
 """
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one sentence what is wrong with a command line, as everything here is said."""
+    """Answers a wrong command line with one sentence, as every other mistake is answered."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}: type `{self.prog} --help` to see what it takes.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a verb and returns the exit code: 0, or 2 if something has to be mended."""
+    """Runs a verb and returns the exit code, which `exit_on_error` explains."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    accept_any_output()
+    try:
+        with exit_on_error():
+            if given[:1] == ["train"] and not {"-h", "--help"} & set(given):
+                _train(given[1:])  # absl reads these flags, as it does those of launch.py
+            else:
+                chosen = _parser().parse_args(given)
+                chosen.function(chosen)
+    except SystemExit as leave:
+        return int(leave.code or 0)
+    return 0
+
+
+def _parser() -> Parser:
     parser = Parser(prog="jaxmnist", description=ABOUT)
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(title="verbs", dest="verb", required=True)
 
-    def verb(name: str, function: Function, about: str, epilog: str = "") -> Parser:
+    def verb(name: str, function: Verb | None, summary: str, epilog: str = "") -> Parser:
         added = verbs.add_parser(
             name,
-            help=about,
-            description=about[0].upper() + about[1:] + ".",
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         added.set_defaults(function=function)
         return added
 
+    train = verb(
+        "train", None, "train a recipe, evaluate it and write a run folder", TRAIN + field_list()
+    )
+    train.add_argument("config", metavar="CONFIG[:VARIANT]", help="a recipe's name, or its file")
+    train.add_argument("--workdir", metavar="DIR", help="default: runs/<config>[-<variant>]")
+    train.add_argument("--config.FIELD", metavar="VALUE", help="any of the fields below")
+
     models = verb("models", _models, "list every system: its size, its recipe, what was published")
     models.add_argument("--json", action="store_true", help="print JSON")
 
-    about = "measure a trained network on suites or on your own labelled images"
-    evaluate = verb("evaluate", _evaluate, about, EVALUATE)
+    evaluate = verb(
+        "evaluate",
+        _evaluate,
+        "measure a trained network on suites or on your own labelled images",
+        EVALUATE,
+    )
     _add_network(evaluate)
     evaluate.add_argument("--suite", metavar="NAME", help="one suite instead of all")
     evaluate.add_argument("--data", type=Path, metavar="FILE.npz", help="your own images")
@@ -146,36 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     race.add_argument("--json", action="store_true", help="print JSON")
     race.add_argument("--out", type=Path, metavar="FILE.json", help="write the JSON there, too")
-
-    try:
-        _take_any_output()
-        chosen = parser.parse_args(arguments)
-        chosen.function(chosen)
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:  # of the output: what is read and written says so where that is done
-        what = error.filename or "the output"
-        print(f"error: {what} cannot be written ({error.strerror}): mend that.", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 2
-    except UserError as error:
-        print("error: " + " ".join(str(error).split()), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
-
-
-def _take_any_output() -> None:
-    """Makes printing safe where standard output is closed, or has letters for ASCII only."""
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  for the whole process
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    return parser
 
 
 def _add_network(parser: Parser) -> None:
@@ -184,39 +192,77 @@ def _add_network(parser: Parser) -> None:
     network.add_argument("--weights", type=Path, metavar="FILE", help="a weights file")
 
 
+def _train(arguments: list[str]) -> None:
+    from absl import flags
+
+    from jaxmnist import job
+
+    flag_values = flags.FlagValues()
+    job.define_flags(flag_values)
+    job.run(job.parse(["jaxmnist train", *arguments], flag_values))
+
+
 def _models(chosen: argparse.Namespace) -> None:
-    from jaxmnist.systems.listing import list_models, words
+    from jaxmnist.systems.listing import format_models, list_models
 
     listed = list_models()
-    print(json.dumps(listed, indent=2) if chosen.json else words(listed))
+    print(json.dumps(listed, indent=2) if chosen.json else format_models(listed))
 
 
 def _audit(chosen: argparse.Namespace) -> None:
+    from jaxmnist.outputs import check_outputs, write_text
     from jaxmnist.systems.audit import audit, read_results, table
 
-    _check_files(chosen.out, inputs=chosen.results.glob("**/*.json"))
-    summaries = read_results(chosen.results)
-    text = table(summaries) if chosen.table else audit(summaries)
+    check_outputs(chosen.out, inputs=chosen.results.glob("**/*.json"))
+    results = read_results(chosen.results)
+    text = table(results) if chosen.table else audit(results)
     if chosen.out is None:
         print(text, end="")
-        return
-    _write(chosen.out, lambda file: file.write(text.encode()))
+    else:
+        write_text(chosen.out, text)
 
 
 def _export(chosen: argparse.Namespace) -> None:
-    from jaxmnist.models.torch_layout import to_state_dict
-    from jaxmnist.storage.torch_files import write_pth, write_safetensors
-    from jaxmnist.storage.weights import FILE_NAME, load_weights
+    from jaxmnist.formats.pth import write_pth, write_safetensors
+    from jaxmnist.formats.state_dict import to_state_dict
+    from jaxmnist.outputs import cannot_write, check_outputs
 
-    _check_files(chosen.out, inputs=[chosen.weights])
-    loaded = load_weights(chosen.run / FILE_NAME if chosen.run else chosen.weights)
+    check_outputs(chosen.out, inputs=[chosen.weights])
+    loaded = _load(chosen).loaded
     state = to_state_dict(loaded.network.architecture, loaded.weights._asdict())
     write = {"torch": write_pth, "safetensors": write_safetensors}[chosen.format]
     try:
         write(chosen.out, state)
     except OSError as error:
-        raise _unwritable(chosen.out, error) from None
+        raise cannot_write(chosen.out, error) from None
     print(chosen.out)
+
+
+def _evaluate(chosen: argparse.Namespace) -> None:
+    if chosen.data and chosen.suite is not None:
+        raise UserError("--suite and --data exclude each other: a suite has digits of its own.")
+    if chosen.predictions and not (chosen.data or chosen.suite is not None):
+        raise UserError("--predictions needs --data or one --suite, to know which to save.")
+
+    from jaxmnist.answers import answer_npz, answer_suites, format_answer, save_predictions
+    from jaxmnist.outputs import check_outputs
+    from jaxmnist.runtime import configure_jax
+
+    check_outputs(chosen.predictions, inputs=[chosen.data, chosen.weights])
+    configure_jax()
+    model = _load(chosen)
+    answer, predictions = (
+        answer_npz(model, chosen.data) if chosen.data else answer_suites(model, chosen.suite)
+    )
+    if chosen.predictions and predictions:
+        save_predictions(chosen.predictions, predictions)
+    print(json.dumps(answer, indent=2) if chosen.json else format_answer(answer))
+
+
+def _load(chosen: argparse.Namespace) -> "Model":
+    from jaxmnist.api import load_file, load_run
+
+    return load_run(chosen.run) if chosen.run else load_file(chosen.weights)
 
 
 def _bench(chosen: argparse.Namespace) -> None:
@@ -224,15 +270,17 @@ def _bench(chosen: argparse.Namespace) -> None:
     from jaxmnist.bench.options import (
         Options,
         check_numbers,
+        find_baselines,
         find_batch_sizes,
-        find_rivals,
         find_systems,
     )
+    from jaxmnist.outputs import check_outputs, write_output, write_text
+    from jaxmnist.runtime import configure_jax
 
     options = Options(
         systems=find_systems(chosen.systems),
         batch_sizes=find_batch_sizes(chosen.batch),
-        against=() if chosen.against is None else find_rivals(chosen.against),
+        against=() if chosen.against is None else find_baselines(chosen.against),
         rounds=chosen.rounds,
         seconds=chosen.seconds,
         augment=chosen.augment,
@@ -241,8 +289,9 @@ def _bench(chosen: argparse.Namespace) -> None:
         source=chosen.source,
     )
     check_numbers(options)
-    _check_files(chosen.out, chosen.chart)
+    check_outputs(chosen.out, chosen.chart)
     prepare_process(options.threads)
+    configure_jax()  # now that this process has its cores
 
     from jaxmnist.bench.chart import draw_chart
     from jaxmnist.bench.compare import compare
@@ -252,137 +301,31 @@ def _bench(chosen: argparse.Namespace) -> None:
     text = json.dumps(report, indent=2)
     print(text if chosen.json else table(report), flush=True)  # first: it took minutes
     if chosen.out:
-        _write(chosen.out, lambda file: file.write(f"{text}\n".encode()))
+        write_text(chosen.out, f"{text}\n")
     if chosen.chart:
-        _write(chosen.chart, lambda file: draw_chart(file, report))
+        write_output(chosen.chart, lambda file: draw_chart(file, report))
 
 
 def _speedrun(chosen: argparse.Namespace) -> None:
-    from jaxmnist.caches import keep_compiled_programs
-    from jaxmnist.speedrun import race, words
-    from jaxmnist.systems.recipes import find_recipe
-
     if chosen.runs < 1:
         raise UserError(f"--runs is {chosen.runs}: it must be at least 1.")
-    _check_files(chosen.out)
-    keep_compiled_programs()
-    settings = find_recipe(f"configs/speedrun.py:to_{chosen.to.replace('.', '')}")
-    settings["data"]["source"] = chosen.source
 
-    def tell(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+    from jaxmnist import config, recipes
+    from jaxmnist.bench.speedrun import format_report, time_to_accuracy
+    from jaxmnist.outputs import check_outputs, write_text
+    from jaxmnist.runtime import configure_jax
 
-    report = race(settings, chosen.runs, on_held_out=chosen.held_out, tell=tell)
+    check_outputs(chosen.out)
+    recipe = recipes.load(f"speedrun:to_{chosen.to.replace('.', '')}")
+    recipe.data.source = chosen.source
+    configure_jax()
+    report = time_to_accuracy(
+        config.from_dict(recipe.to_dict()),
+        chosen.runs,
+        on_held_out=chosen.held_out,
+        log=lambda line: print(line, file=sys.stderr, flush=True),
+    )
     text = json.dumps(report, indent=2)
-    print(text if chosen.json else words(report), flush=True)
+    print(text if chosen.json else format_report(report), flush=True)
     if chosen.out:
-        _write(chosen.out, lambda file: file.write(f"{text}\n".encode()))
-
-
-def _evaluate(chosen: argparse.Namespace) -> None:
-    from jaxmnist.caches import keep_compiled_programs
-    from jaxmnist.devices import split_cpu
-    from jaxmnist.measure import measure_npz, measure_suites
-    from jaxmnist.programs import BLOCK
-    from jaxmnist.storage.weights import FILE_NAME, load_weights
-
-    if chosen.data and chosen.suite is not None:
-        raise UserError("--suite and --data exclude each other: a suite has digits of its own.")
-    if chosen.predictions and not (chosen.data or chosen.suite is not None):
-        raise UserError("--predictions needs --data or one --suite, to know which to save.")
-    _check_files(chosen.predictions, inputs=[chosen.data, chosen.weights])
-    keep_compiled_programs()
-    split_cpu(1, BLOCK)
-    loaded = load_weights(chosen.run / FILE_NAME if chosen.run else chosen.weights)
-    answer: dict[str, Any] = {"weights": loaded.about["name"], "seed": loaded.about["seed"]}
-    if chosen.data:
-        scores, predicted = measure_npz(loaded, chosen.data)
-        answer |= scores
-    else:
-        source = _source_of(chosen.run, loaded.about["digits"])
-        answer["digits"] = source.title()
-        if chosen.suite is not None:
-            scores, predicted = measure_suites(loaded, source, [chosen.suite])[chosen.suite]
-            answer |= {"suite": chosen.suite} | scores
-        else:
-            measured = measure_suites(loaded, source)
-            answer["suites"] = {name: scores for name, (scores, _) in measured.items()}
-    if chosen.predictions:
-        one_head = loaded.network.architecture.heads == 1
-        _save(chosen.predictions, predicted[:, 0] if one_head else predicted)
-    print(json.dumps(answer, indent=2) if chosen.json else _words(answer))
-
-
-def _source_of(run: Path | None, digits: str) -> "Source":
-    """Finds the digits of a run again; a weights file alone says only which kind they were."""
-    from jaxmnist.data.sources import load_source
-    from jaxmnist.run.folder import read_json
-
-    if "stand-in" in digits:
-        return load_source("digits8x8")
-    if run is None:
-        return load_source("auto")
-    path = run / "config.json"
-    match read_json(path):
-        case {"data": {"source": str(name), "dir": str(folder), "verify": bool(verify)}}:
-            return load_source(name, folder, verify=verify)
-    raise UserError(
-        f"{path} does not say where the digits come from: give the weights as --weights."
-    )
-
-
-def _check_files(*paths: Path | None, inputs: Iterable[Path | None] = ()) -> None:
-    """Refuses what could not be written in the end, before minutes are spent on it."""
-    read = {os.path.realpath(path) for path in inputs if path}
-    written: set[str] = set()
-    for path in filter(None, paths):
-        real = os.path.realpath(path)
-        if real in read:
-            raise UserError(f"{path} is what is read: name another file to write.")
-        if real in written:
-            raise UserError(f"{path} cannot be two files at once: name another one.")
-        written.add(real)
-        if path.name in RUN_FILES and (path.parent / "config.json").exists():
-            raise UserError(f"{path} is the run's own: name another file to write.")
-        if os.path.isdir(path):
-            raise UserError(f"{path} is a folder: name a file to write.")
-        if not os.path.isdir(path.absolute().parent):
-            raise UserError(f"{path} cannot be written: its folder is not there, make it first.")
-
-
-def _save(path: Path, predicted: Any) -> None:
-    import numpy as np
-
-    _write(path, lambda file: np.save(file, predicted))
-
-
-def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    from jaxmnist.durable import write_whole
-
-    content = io.BytesIO()
-    write(content)
-    try:
-        write_whole(path, content.getvalue())
-    except OSError as error:
-        raise _unwritable(path, error) from None
-
-
-def _unwritable(path: Path, error: OSError) -> UserError:
-    return UserError(f"{path} cannot be written ({error.strerror}): mend that, or name another.")
-
-
-def _words(answer: dict[str, Any]) -> str:
-    if "suites" in answer:
-        head = f"{answer['weights']}, seed {answer['seed']}, on test digits of {answer['digits']}"
-        lines = [_words({"suite": k} | v) for k, v in answer["suites"].items()]
-        return "\n".join([head, *lines])
-    name = f"{answer['suite']:<16} " if "suite" in answer else ""
-    if "accuracy" in answer:
-        return f"{name}n {answer['n']}  accuracy {answer['accuracy']:.2%}"
-    lengths = "  ".join(f"{k}: {v:.2%}" for k, v in answer["by_length"].items())
-    accuracy = answer["digit_accuracy"]
-    digits = "-" if accuracy is None else f"{accuracy:.2%}"
-    return (
-        f"{name}n {answer['n']}  exact_sequence_accuracy {answer['exact_sequence_accuracy']:.2%}  "
-        f"digit_accuracy {digits}  by_length {lengths}"
-    )
+        write_text(chosen.out, f"{text}\n")

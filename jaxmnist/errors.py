@@ -1,17 +1,17 @@
-"""The exceptions that people see."""
+"""The exceptions that users see."""
 
 
 class UserError(Exception):
-    """Something the person at the keyboard can mend; the message is one sentence that says how.
+    """An error that the user can fix; the message is one sentence that says how.
 
-    `launch.py` and the command line print it without a traceback and exit with code 2.
+    The entry points print it without a traceback and exit with code 2.
     """
 
 
 class Interrupted(Exception):  # noqa: N818  like KeyboardInterrupt, no error
-    """Somebody asked a run to stop, and it has saved what it had; the message says how to go on."""
+    """A run was asked to stop and has saved its state; the message says how to resume it."""
 
     def __init__(self, message: str, code: int) -> None:
-        """`code` is the exit code: 128 and the number of the signal, as shells have it."""
+        """`code` is the exit code: 128 plus the signal number, as shells report it."""
         super().__init__(message)
         self.code = code

@@ -1,43 +1,55 @@
-"""What a network reads, single digits or sequences of them, and how its answers are counted."""
+"""What a network reads, single digits or sequences of them, and how its answers are scored."""
 
+import abc
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from jaxmnist.alphabet import BLANK, SIDE
-from jaxmnist.generate.digit import digit_example
-from jaxmnist.generate.example import Generate
-from jaxmnist.generate.sequence import sequence_example
-from jaxmnist.generate.suites import DIGIT_SUITES, SUITES, Suite
+from jaxmnist.constants import BLANK, SIDE
+from jaxmnist.generate.examples import ExampleFn, digit_example, sequence_example
+from jaxmnist.generate.suites import DIGIT_SUITES, SUITES, Transforms
 from jaxmnist.models.network import Architecture
 
 Scores = dict[str, Any]
-Logits = Float[np.ndarray, "n heads classes"]
-Labels = Int[np.ndarray, "n heads"]
 
 
-class Task(Protocol):
-    """What the rest of a run has to know of the task, so that nothing else asks which one it is."""
+class Predictions(NamedTuple):
+    """What one network answered on a list of examples."""
 
-    noun: str  # examples are called so
+    logits: Float[np.ndarray, "n heads classes"]
+    losses: Float[np.ndarray, " n"]  # of each example, summed over heads
+    labels: Int[np.ndarray, "n heads"]
+
+    @property
+    def predicted(self) -> Int[np.ndarray, "n heads"]:
+        """The classes with the largest logits."""
+        return self.logits.argmax(-1)
+
+
+class Task(abc.ABC):
+    """The difference between reading digits and reading sequences: examples, suites, scores."""
+
+    noun: str  # what its examples are called
     metric: str  # the accuracy that counts
-    suites: dict[str, Suite]
-
+    suites: dict[str, Transforms]
     image_size: tuple[int, int]  # height and width in pixels
 
-    def example(self, suite: Suite) -> Generate:
-        """Returns the function that makes one example, changed as `suite` says."""
+    @abc.abstractmethod
+    def example_fn(self, transforms: Transforms) -> ExampleFn:
+        """Returns the function that makes one example with these transforms."""
 
-    def list_length(self, wanted: int, digits: int) -> int:
+    @abc.abstractmethod
+    def num_examples(self, wanted: int, digits: int) -> int:
         """Returns the length of a fixed list of at most `wanted` examples over `digits` digits."""
 
-    def score(self, logits: Logits, labels: Labels) -> Scores:
-        """Scores one network: `n`, `loss` (mean over examples, summed over heads), accuracies."""
+    @abc.abstractmethod
+    def score(self, predictions: Predictions) -> Scores:
+        """Returns `n`, `loss` (mean over examples, summed over heads) and accuracies."""
 
 
-class ReadDigits:
+class ReadDigits(Task):
     """One digit an image; the examples are the digits themselves, so that a list ends with them."""
 
     noun = "digits"
@@ -45,18 +57,18 @@ class ReadDigits:
     suites = DIGIT_SUITES
     image_size = (SIDE, SIDE)
 
-    def example(self, suite: Suite) -> Generate:
-        return partial(digit_example, transform=suite.digit)
+    def example_fn(self, transforms: Transforms) -> ExampleFn:
+        return partial(digit_example, transform=transforms.digit)
 
-    def list_length(self, wanted: int, digits: int) -> int:
+    def num_examples(self, wanted: int, digits: int) -> int:
         return min(wanted, digits)
 
-    def score(self, logits: Logits, labels: Labels) -> Scores:
-        right = (logits.argmax(-1) == labels).all(-1)
-        return {"n": len(labels), "loss": mean_loss(logits, labels), self.metric: _share(right)}
+    def score(self, predictions: Predictions) -> Scores:
+        right = (predictions.predicted == predictions.labels).all(-1)
+        return {"n": len(right), "loss": _mean(predictions.losses), self.metric: _mean(right)}
 
 
-class ReadSequences:
+class ReadSequences(Task):
     """Up to `max_length` digits an image; examples are drawn from the digits, as many as wanted."""
 
     noun = "sequences"
@@ -67,35 +79,36 @@ class ReadSequences:
         self.max_length = max_length
         self.image_size = (SIDE, SIDE * max_length)
 
-    def example(self, suite: Suite) -> Generate:
+    def example_fn(self, transforms: Transforms) -> ExampleFn:
         return partial(
             sequence_example,
             max_length=self.max_length,
-            digit_transform=suite.digit,
-            canvas_transform=suite.canvas,
+            digit_transform=transforms.digit,
+            canvas_transform=transforms.canvas,
         )
 
-    def list_length(self, wanted: int, digits: int) -> int:
+    def num_examples(self, wanted: int, digits: int) -> int:
         return wanted
 
-    def score(self, logits: Logits, labels: Labels) -> Scores:
-        """Scores as `Task.score` does.
+    def score(self, predictions: Predictions) -> Scores:
+        """Returns the scores.
 
         Beside the share of sequences with every head right, blanks included, there are
         `digit_accuracy`, the share of written digits that were read right, and `by_length`, exact
         accuracy for each length that occurs.
         """
-        right = logits.argmax(-1) == labels
+        labels = predictions.labels
+        right = predictions.predicted == labels
         exact = right.all(-1)
         written = labels != BLANK
         lengths = written.sum(-1)
         return {
             "n": len(labels),
-            "loss": mean_loss(logits, labels),
-            self.metric: _share(exact),
-            "digit_accuracy": _share(right[written]) if written.any() else None,
+            "loss": _mean(predictions.losses),
+            self.metric: _mean(exact),
+            "digit_accuracy": _mean(right[written]) if written.any() else None,
             "by_length": {
-                str(length): _share(exact[lengths == length])
+                str(length): _mean(exact[lengths == length])
                 for length in sorted(set(lengths.tolist()))
             },
         }
@@ -108,15 +121,5 @@ def task_of(architecture: Architecture) -> Task:
     return ReadDigits()
 
 
-def mean_loss(logits: Logits, labels: Labels) -> float:
-    """Returns the mean over examples of the cross-entropy summed over heads."""
-    wide = logits.astype(np.float64)
-    top = wide.max(-1, keepdims=True)
-    with np.errstate(invalid="ignore"):  # infinite logits make it NaN, and the caller says so
-        log_total = np.log(np.exp(wide - top).sum(-1)) + top[..., 0]
-    chosen = np.take_along_axis(wide, labels[..., None].astype(np.int64), -1)[..., 0]
-    return float((log_total - chosen).sum(-1).mean())
-
-
-def _share(right: np.ndarray) -> float:
-    return float(right.mean())
+def _mean(values: Float[np.ndarray, " n"] | Bool[np.ndarray, " n"]) -> float:
+    return float(values.mean(dtype=np.float64))

@@ -8,8 +8,9 @@ import jax
 import numpy as np
 import pytest
 
+from jaxmnist.data.dataset import Dataset
 from jaxmnist.data.sources import VARIABLE, Source, load_source
-from jaxmnist.generate.example import Bank
+from jaxmnist.sharding import put_on_device
 from tests.helpers import ROOT, run_python
 
 # One session compiles each program once; the next one finds it here. Parallel workers have a cache
@@ -29,7 +30,7 @@ jax.config.update("jax_num_cpu_devices", 2)  # so that populations are spread, a
 
 @pytest.fixture(scope="session")
 def source() -> Source:
-    """MNIST where it is at hand, else the stand-in: real digits in any case."""
+    """MNIST where it is at hand, else the fallback dataset: real digits in any case."""
     return load_source("dir" if VARIABLE in os.environ else "digits8x8")
 
 
@@ -40,12 +41,9 @@ def digits(source: Source) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def bank(source: Source) -> Bank:
-    """The same digits as the generator takes them."""
-    return Bank(
-        jax.numpy.asarray(source.train.images[:1000]),
-        jax.numpy.asarray(source.train.labels[:1000], "int32"),
-    )
+def dataset(source: Source) -> Dataset:
+    """The same digits on the device."""
+    return put_on_device(Dataset(source.train.images[:1000], source.train.labels[:1000]))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
-"""Every door, and what is answered to bad input there: one sentence that names what to mend.
+"""Every door, and what is answered to bad input there: one sentence that says how to fix it.
 
-A case is a command line as somebody types it where tests/samples.py has laid its files, words that
+A case is a command line as somebody types it where tools/samples.py has laid its files, words that
 the answer must hold, and, where the files are at fault, what was done to them before.
 """
 
@@ -26,16 +26,16 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import launch
-from jaxmnist import cli
-from jaxmnist import train as train_module
+from jaxmnist import checkpoint, cli
 from jaxmnist.data.sources import VARIABLE
 from jaxmnist.errors import UserError
-from jaxmnist.models.catalogue import create_network
-from jaxmnist.models.torch_layout import from_state_dict
-from jaxmnist.storage import checkpoint
-from jaxmnist.storage.torch_files import read_pth, write_pth
+from jaxmnist.experiment import Experiment
+from jaxmnist.formats.pth import read_pth, write_pth
+from jaxmnist.formats.state_dict import from_state_dict
+from jaxmnist.models.zoo import create_network
 from tests.helpers import ROOT, run_python
-from tests.samples import (
+from tests.test_audit import spread, summary
+from tools.samples import (
     TRAIN_IMAGES,
     TRAIN_LABELS,
     Malice,
@@ -45,15 +45,11 @@ from tests.samples import (
     snapshot,
     write_samples,
 )
-from tests.test_audit import spread, summary
 
 NUMBERED = "run/checkpoints/1/"
 Damage = Callable[[Path], object]  # of the folder with the samples
 Case = tuple[str, str] | tuple[str, str, Damage]
 
-
-# ml_collections loads recipes in a way that Python 3.11 advises against.
-pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 
 PACKED_IMAGES = f"digits/{TRAIN_IMAGES}.gz"
 CONFIG = "run/config.json"
@@ -114,16 +110,16 @@ def npy(array: np.ndarray) -> bytes:
     return content.getvalue()
 
 
-def weights(change: Callable[[dict[str, Any]], object] = lambda _: 0, **about: Any) -> Damage:
-    """Changes arrays of run/weights.safetensors, or what it says of itself."""
+def weights(change: Callable[[dict[str, Any]], object] = lambda _: 0, **metadata: Any) -> Damage:
+    """Changes arrays of run/weights.safetensors, or its metadata."""
 
     def put(place: Path) -> None:
         path = place / FILE
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            said = json.loads(file.metadata()["jaxmnist"]) | about
+            entry = json.loads(file.metadata()["jaxmnist"]) | metadata
         change(arrays)
-        save_file(arrays, path, {"jaxmnist": json.dumps(said)})
+        save_file(arrays, path, {"jaxmnist": json.dumps(entry)})
 
     return put
 
@@ -184,6 +180,16 @@ def flip_middle(content: bytes) -> bytes:
     return content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :]
 
 
+def flip_early(content: bytes) -> bytes:
+    return content[:60] + bytes([content[60] ^ 0xFF]) + content[61:]
+
+
+def other_method(content: bytes) -> bytes:
+    """Says that the first member of a zip archive is compressed by Zstandard."""
+    at = content.index(b"PK\1\2") + 10
+    return content[:at] + struct.pack("<H", 93) + content[at + 2 :]
+
+
 # Doors.
 
 SEQ = "launch.py --config=configs/seq.py --workdir=new"
@@ -238,48 +244,56 @@ VERBS: list[Case] = [
 
 OWN_RECIPE = """
 from ml_collections import ConfigDict
-from configs.models import get_config as original
+from jaxmnist import recipes
 def get_config():
-    config = ConfigDict(original("tiny").to_dict(), type_safe=False)
+    config = ConfigDict(recipes.load("models:tiny").to_dict(), type_safe=False)
     change(config)
     return config
 def change(config):
     """
 FLAGS: list[Case] = [
-    ("launch.py", "no recipe is named: give one, such as --config=configs/seq.py"),
+    ("launch.py", "no recipe is named: give one, such as seq or configs/seq.py"),
     ("launch.py --config", "Missing value for flag --config: see --help"),
-    ("launch.py --config=", "cannot be read: give its path from where you stand"),
-    ("launch.py --config=configs/none.py", "configs/none.py cannot be read: give its path"),
-    ("launch.py --config=configs", "configs cannot be read: give its path"),
+    ("launch.py --config=", "no recipe is named: give one"),
+    ("launch.py --config=configs/none.py", "no recipe 'configs/none.py': choose .*seq, .* or give"),
+    ("launch.py --config=configs", "no recipe 'configs': choose one of ds_cnn"),
+    ("launch.py --config=run/model.py", "no recipe 'run/model.py': choose one of ds_cnn"),
     ("launch.py --config=configs/seq.py:big", r"no variant ':big': choose ':specialist'"),
     ("launch.py --config=configs/models.py:model_4", "no variant ':model_4': choose ':model_1'"),
-    ("launch.py --confg=configs/seq.py", "'confg', perhaps config: see --help"),
-    ("launch.py --config=configs/seq.py tiny", "'tiny' is not a flag: fields are set as"),
+    ("launch.py --confg=configs/seq.py", "no flag --confg, perhaps --config: see --help"),
+    ("launch.py --config=seq --seed=3", "no flag --seed: give --config.seed=VALUE"),
+    ("launch.py --config=configs/seq.py tiny", "'tiny' is not a flag: set a field as"),
     ("launch.py --config=configs/seq.py --workdir", "Missing value for flag --workdir: see"),
     ("launch.py --flagfile=none", "Unable to open flagfile.*: see --help"),
+    ("jaxmnist train", "no recipe is named: give one"),
+    ("jaxmnist train --workdir=new", "no recipe is named: give one"),
+    ("jaxmnist train seq tiny", "'tiny' is not a flag: set a field as"),
+    ("jaxmnist train sequ", "no recipe 'sequ': choose one of ds_cnn"),
+    ("jaxmnist train seq --wrkdir=x", "no flag --wrkdir, perhaps --workdir: see"),
+    ("jaxmnist train seq --config.epochs=0", "epochs is 0: it must be between 1 and"),
     (
         "launch.py --config=mine.py",
-        r"as asked \(invalid syntax.* mend its file",
+        r"mine.py cannot be used \(SyntaxError: invalid syntax.*\): correct the file",
         write("mine.py", "def def"),
     ),
     (
         "launch.py --config=mine.py",
-        r"as asked \(division by zero\): mend its file",
-        write("mine.py", "1 / 0"),
+        r"\(ZeroDivisionError: division by zero in line 2\): correct",
+        write("mine.py", "one = 1\none / 0"),
     ),
     (
         "launch.py --config=mine.py",
-        "has no attribute 'get_config'.* mend its file",
+        "has no attribute 'get_config'.*: correct the file",
         write("mine.py", "recipe = {}"),
     ),
     (
         "launch.py --config=mine.py",
-        "has no attribute 'to_dict'.* mend its file",
+        r"get_config\(\) returned int, not a ConfigDict\): correct the file",
         write("mine.py", "def get_config():\n  return 3"),
     ),
     (
         "launch.py --config=mine.py",
-        "lacks the field model: start from common.base",
+        "lacks the field name: start from a function of jaxmnist.recipes",
         write("mine.py", "from ml_collections import ConfigDict as get_config"),
     ),
     *(
@@ -287,7 +301,7 @@ FLAGS: list[Case] = [
         for change, said in (
             ("del config.validation.augmented", "lacks the field validation.augmented: start"),
             ("config.augment.shear = 3", "has a field augment.shear, which nothing uses: see"),
-            ("config.model = ['model_1']", "model is .'model_1'.: it must be one of"),
+            ("config.model = ['model_1']", "model is .'model_1'.: it must be"),
             ("config.batch_size = 32.5", "batch_size is 32.5: it must be .* a whole number"),
             ("config.epochs = True", "epochs is True: it must be .* a whole number"),
             ("config.eval.seed = 2.5", "eval.seed is 2.5: it must be .* a whole number"),
@@ -298,20 +312,29 @@ FLAGS: list[Case] = [
     ),
 ]
 
+NUMBER = "a whole number"
 FIELDS: list[Case] = [
-    (f"{SEQ} --config.lrr=3", "no field 'lrr': configs/common.py lists all fields"),
-    (f"{SEQ} --config.data.folder=x", "no field 'folder': configs/common.py"),
-    (f"{SEQ} --config.data[0]=x", "no field '0': configs/common.py"),
-    (f"{SEQ} --config.seed.x=3", r"as asked \(.*seed.x.* mend"),
-    (f"{SEQ} --config.=3", r"as asked \(Could not parse.* mend"),
-    (f"{SEQ} --config.data=3", "`3` is not a dict"),
-    (f"{SEQ} --config.batch_size", "Missing value for flag --config.batch_size: see --help"),
-    (f"{SEQ} --config.batch_size=", "--config.batch_size=: invalid literal.*: see --help"),
-    (f"{SEQ} --config.batch_size=many", "--config.batch_size=many: invalid literal.*: see --help"),
-    (f"{SEQ} --config.batch_size=1.5", "--config.batch_size=1.5: invalid literal"),
+    (f"{SEQ} --config.lrr=3", "no field 'lrr': --help lists"),
+    (
+        f"{SEQ} --config.learning_rate=3",
+        "no field 'learning_rate', perhaps schedule.learning_rate:",
+    ),
+    (f"{SEQ} --config.shedule.step.evry=3", "perhaps schedule.step.every: --help lists"),
+    (f"{SEQ} --config.data.folder=x", "no field 'data.folder'.*: --help lists"),
+    (f"{SEQ} --config.data[0]=x", r"no field 'data\[0\]': --help lists"),
+    (f"{SEQ} --config.seed.x=3", "no field 'seed.x'.*: --help lists"),
+    (f"{SEQ} --config.=3", "no field '': --help lists"),
+    (f"{SEQ} --config.data=3", "config.data is a group: set .*--config.data.source=VALUE"),
+    (f"{MODELS} --config.sequence.max_length=2", "this recipe has no field sequence.max_length:"),
+    (f"{SEQ} --config.batch_size", "batch_size has no value: give --config.batch_size=VALUE"),
+    (f"{SEQ} --config.batch_size=", f"batch_size is '': it must be .* {NUMBER}"),
+    (f"{SEQ} --config.batch_size=many", f"batch_size is 'many': it must be .* {NUMBER}"),
+    (f"{SEQ} --config.batch_size=1.5", f"batch_size is '1.5': it must be .* {NUMBER}"),
     (f"{SEQ} --config.batch_size=-3", "batch_size is -3: it must be between 1 and"),
     (f"{SEQ} --config.batch_size=0", "batch_size is 0: it must be between 1 and"),
-    (f"{SEQ} --config.data.verify=maybe", "Non-boolean argument.*: see --help"),
+    (f"{SEQ} --config.data.verify=maybe", "verify is 'maybe': it must be True or False"),
+    (f"{SEQ} --noconfig.batch_size", f"batch_size is 'False': it must be .* {NUMBER}"),
+    (f"{SEQ} --config.sequence.fixed_list=x", "resample_each_epoch is 'x': it must be True or"),
     (f"{SEQ} --config.num_seeds=0", "num_seeds is 0: it must be between 1 and 10000"),
     (f"{SEQ} --config.num_seeds=-1", "num_seeds is -1: it must be between 1 and 10000"),
     (f"{SEQ} --config.num_seeds=100000", "num_seeds is 100000: it must be between 1 and 10000"),
@@ -325,9 +348,9 @@ FIELDS: list[Case] = [
     (f"{SEQ} --config.seed=2147483648", "seed is 2147483648: it must be between 0 and"),
     (f"{SEQ} --config.epochs=0", "epochs is 0: it must be between 1 and"),
     (f"{SEQ} --config.epochs={'9' * 30}", "epochs is 9+: it must be between 1 and"),
-    (f"{SEQ} --config.model=vgg", "model is 'vgg': it must be one of .*sequence_compact"),
-    (f"{SEQ} --config.model=", "model is '': it must be one of"),
-    (f"{SEQ} --config.backend=tpu", "backend is 'tpu': it must be one of auto"),
+    (f"{SEQ} --config.model=vgg", "no model 'vgg': choose one of .*sequence_compact"),
+    (f"{SEQ} --config.model=", "no model '': choose one of"),
+    (f"{SEQ} --config.backend=tpu", "layout is 'tpu': it must be one of auto"),
     (f"{SEQ} --config.selection=worst", "selection is 'worst': it must be one of best, last"),
     (f"{SEQ} --config.data.source=usb", "data.source is 'usb': it must be one of auto"),
     (f"{SEQ} --config.data.split_seed=-1", "split_seed is -1: it must be between 0"),
@@ -443,8 +466,16 @@ OWN_IMAGES: list[Case] = [
     (OWN, "needs two arrays, x", npz(x=IMAGES)),
     (OWN, "needs two arrays, x", npz(images=IMAGES, labels=LABELS)),
     (OWN, "needs two arrays, x", archive({f"../{name}": PACKED[name] for name in PACKED})),
-    (OWN, "compressed in an unusual way: name", archive(PACKED, zipfile.ZIP_BZIP2)),
-    (OWN, "compressed in an unusual way: name", archive(PACKED, zipfile.ZIP_LZMA)),
+    *(
+        (OWN, "not a readable npz file", both(archive(PACKED, method), change("mine.npz", damage)))
+        for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+        for damage in (cut, flip_early)
+    ),
+    (
+        OWN,
+        "not a readable npz file .NotImplementedError.: name",
+        both(archive(PACKED), change("mine.npz", other_method)),
+    ),
     (OWN, "not a readable npz file", archive(PACKED | {"x.npy": b"\x93NUMPY"})),
     (OWN, "not a readable npz file", archive(PACKED | {"x.npy": b"no array at all"})),
     (OWN, "header of x does not agree", archive(PACKED | {"x.npy": GIANT})),
@@ -474,7 +505,7 @@ OWN_IMAGES: list[Case] = [
     ),
 ]
 
-MNIST = weights(digits="MNIST")
+MNIST = weights(data="mnist")
 KERNEL = "params.conv1.kernel"
 UNREADABLE = "not a readable safetensors file.*: use the weights"
 WEIGHTS: list[Case] = [
@@ -508,10 +539,12 @@ WEIGHTS: list[Case] = [
         lambda place: save_file({"a": IMAGES}, place / FILE, {"jaxmnist": "[" * 40_000}),
     ),
     (EVALUATE, "no model 'vgg': choose one of", weights(model="vgg")),
-    (EVALUATE, "impossible things of itself: use", weights(max_length=10**9)),
-    (EVALUATE, "impossible things of itself: use", weights(max_length="3")),
-    (EVALUATE, "impossible things of itself: use", weights(digits=3)),
-    (EVALUATE, "impossible things of itself: use", weights(eval=[])),
+    (EVALUATE, "impossible metadata: use", weights(max_length=10**9)),
+    (EVALUATE, "impossible metadata: use", weights(max_length="3")),
+    (EVALUATE, "impossible metadata: use", weights(data=3)),
+    (EVALUATE, "impossible metadata: use", weights(data="usb")),
+    (EVALUATE, "impossible metadata: use", weights(eval=[])),
+    (EVALUATE, "impossible metadata: use", weights(eval={"seed": -1})),
     (EVALUATE, "does not fit model_1: .*; use the weights of that model", weights(model="model_1")),
     (EVALUATE, "is missing, not float32 .*; use", weights(lambda arrays: arrays.popitem())),
     (EVALUATE, "extra is uint8 .*, not missing; use", weights(lambda a: a.update(extra=IMAGES))),
@@ -536,7 +569,7 @@ WEIGHTS: list[Case] = [
         weights(lambda arrays: arrays[KERNEL].fill(-np.inf)),
     ),
     (EXPORT, "not finite in", weights(lambda arrays: arrays[KERNEL].fill(np.nan))),
-    (OF_RUN, "trained on MNIST, but here is the stand-in.*: set", MNIST),
+    (OF_RUN, "trained on MNIST, but here is the fallback dataset.*: set", MNIST),
 ]
 
 PTH_FILES: list[Case] = [
@@ -607,17 +640,17 @@ RUNS: list[Case] = [
     ),
     (RUN, "not empty and not a run folder: give", remove(CONFIG)),
     (RUN, "summary.json is damaged: remove it, and", write(SUMMARY, "")),
-    (RUN, "of another version: remove it, and", write(SUMMARY, "{}")),
+    (RUN, "of another version .*: remove it, and", write(SUMMARY, "{}")),
     (RUN, "summary.json is damaged: remove it, and", write(SUMMARY, "null")),
-    (RUN, "of another version: remove it, and", write(SUMMARY, '{"data": 3}')),
+    (RUN, "of another version .*: remove it, and", write(SUMMARY, '{"data": 3}')),
     (
         RUN,
-        "of another version: remove it, and",
+        "of another version .*: remove it, and",
         both(
             lambda p: shutil.copy(ROOT / "results/v_1.json", p / SUMMARY), merge(SUMMARY, suites=[])
         ),
     ),
-    (RUN, "cannot be written .*: mend that", make("run/.lock")),
+    (RUN, "cannot be written .*: fix it and rerun", make("run/.lock")),
 ]
 
 NONE_LEFT = "none of the checkpoints in .* can be read: remove that folder"
@@ -654,7 +687,7 @@ PLACES: list[Case] = [
     (f"{OWN} --predictions mine.npz/out.npy", "its folder is not there, make it first"),
     (EXPORT.replace("new", "none/new"), "its folder is not there, make it first"),
     (EXPORT.replace("new.pth", "digits"), "digits is a folder: name a file"),
-    (EXPORT.replace("new", "x" * 300), "cannot be written .*: mend that, or name another"),
+    (EXPORT.replace("new", "x" * 300), "cannot be written .*: make that possible, or name another"),
     (EXPORT.replace("new.pth", "run/summary.json"), "is the run's own: name another file"),
     (f"{OWN} --predictions mine.npz", "mine.npz is what is read: name another file"),
     ("jaxmnist bench --out one.png --chart ./one.png", "one.png cannot be two files at once"),
@@ -741,7 +774,6 @@ def type_in(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
         return cli.main(arguments)
     if program == "read_pth":
         return read_as_the_readme_does(*arguments)
-    sys.modules.pop("config_config", None)  # the recipe of the case before
     monkeypatch.setattr(sys, "argv", [program, *arguments])
     try:
         with flagsaver.flagsaver():
@@ -786,7 +818,7 @@ def test_bad_input_is_answered_with_a_sentence(
     for damage in damages:
         damage(place)
     if door == "checkpoints":  # they are read when all is compiled, which takes a while
-        monkeypatch.setattr(train_module, "compile_programs", lambda *_: None)
+        monkeypatch.setattr(Experiment, "compile", lambda *_: None)
     before = snapshot(place)
     code = type_in(line, monkeypatch)
     said = capsys.readouterr()
@@ -809,6 +841,6 @@ def test_of_every_kind_of_program_one_is_really_started(number: int, place: Path
 def test_a_sound_file_of_every_kind_is_taken(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The negative twin: without damage, the same doors are open."""
+    """The negative control: without damage, the same doors are open."""
     for line in (OWN, EVALUATE, OF_RUN, EXPORT, PTH):
         assert type_in(line, monkeypatch) == 0, capsys.readouterr().err

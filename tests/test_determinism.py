@@ -6,13 +6,11 @@ from typing import Any
 import jax
 import pytest
 
-from configs import iterations, seq
-from jaxmnist.train import train_and_evaluate
-from tests.helpers import run_python
+from jaxmnist.training import train
+from tests.helpers import recipe, run_python
 from tests.test_recovery import results
 
-# One of each task: a run of the others took 40 seconds each, for the same few programs.
-FILES = {"iterations": iterations, "seq": seq}
+# One of each task: a run of the others took 40 seconds each, for the same few functions.
 SHORTER = {"epochs": 2, "validation.examples": 60, "eval.examples": 60}
 SEQUENCES = {"sequence.train_sequences": 320}
 
@@ -23,9 +21,7 @@ def changes(name: str) -> dict[str, int]:
 
 
 def here(workdir: Path, **more: int) -> list[Any]:
-    config = iterations.get_config("tiny")
-    config.update_from_flattened_dict(changes("iterations") | more)
-    train_and_evaluate(config.to_dict(), workdir)
+    train(recipe("iterations:tiny", changes("iterations") | more), workdir)
     return results(workdir)
 
 
@@ -53,7 +49,7 @@ def test_a_second_time_in_this_process(first: list[Any], tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_another_seed_gives_other_bits(first: list[Any], tmp_path: Path) -> None:
-    """The negative twin."""
+    """The negative control."""
     other = here(tmp_path / "other", seed=1)
     assert other[0]["weights_sha256"] != first[0]["weights_sha256"]
     for one, another in zip(first[1:], other[1:], strict=True):  # metrics and weights
@@ -61,14 +57,16 @@ def test_another_seed_gives_other_bits(first: list[Any], tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FILES)
-def test_in_two_other_processes(name: str, first: list[Any], tmp_path: Path) -> None:
-    """One compiles its programs, the other finds them in the cache."""
+def test_in_another_process(first: list[Any], tmp_path: Path) -> None:
+    assert in_another_process("iterations", tmp_path / "other", tmp_path / "cache") == first
+
+
+@pytest.mark.slow
+def test_from_the_cache_of_another_process(tmp_path: Path) -> None:
+    """One process compiles, the other finds its functions in the cache."""
     cache = tmp_path / "cache"
-    compiling = in_another_process(name, tmp_path / "compiling", cache)
+    compiling = in_another_process("seq", tmp_path / "compiling", cache)
     compiled = sorted(path.name for path in cache.iterdir())
     assert compiled
-    assert in_another_process(name, tmp_path / "cached", cache) == compiling
+    assert in_another_process("seq", tmp_path / "cached", cache) == compiling
     assert sorted(path.name for path in cache.iterdir()) == compiled  # nothing was compiled anew
-    if name == "iterations":
-        assert compiling == first

@@ -1,24 +1,22 @@
 """The README says what results/ and the code say."""
 
-import contextlib
 import json
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 import jax
 import pytest
 
+from jaxmnist.config import from_dict
+from jaxmnist.formats.pth import write_pth
+from jaxmnist.formats.state_dict import to_state_dict
 from jaxmnist.models import classifiers
-from jaxmnist.models.catalogue import create_network
-from jaxmnist.models.table import init_variables, layer_rows
-from jaxmnist.models.torch_layout import to_state_dict
-from jaxmnist.settings import check_settings
-from jaxmnist.storage.torch_files import write_pth
+from jaxmnist.models.summary import init_variables, layer_rows
+from jaxmnist.models.zoo import create_network
 from jaxmnist.systems.audit import audit, read_results, table
 from jaxmnist.systems.published import SYSTEMS
-from tests.helpers import ROOT
+from tests.helpers import ROOT, run_python
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHOWN = ("clean", "inverted", "inverted_canvas", "rotation", "noise", "noise_canvas")
@@ -69,12 +67,19 @@ def test_every_result_is_listed_with_its_command() -> None:
     listed = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
     for path in (ROOT / "results").rglob("*.json"):
         name = path.relative_to(ROOT / "results")
-        commands = r"(\S+=\S+ )*(python launch.py --config=configs/|jaxmnist |python -m tests\.)\w+"
+        programs = r"(python launch.py --config=configs/|jaxmnist |python -m (tests|tools)\.)"
+        commands = rf"(\S+=\S+ )*{programs}\w+"
         assert re.search(rf"\[{name}\]\({name}\) \| `{commands}", listed), name
 
 
+def python_with(words: str) -> str:
+    """Returns the only block of Python that holds certain words."""
+    (block,) = (b for b in re.findall(r"```python\n(.*?)```", README, re.S) if words in b)
+    return str(block)
+
+
 def test_a_model_of_ones_own_is_one_entry_and_one_config() -> None:
-    entry, config, *_ = re.findall(r"```python\n(.*?)```", README, re.S)
+    entry, config = python_with("CLASSIFIERS["), python_with("def get_config")
     space = dict(vars(classifiers)) | {"CLASSIFIERS": {}}
     exec(entry, space)
     ((name, architecture),) = space["CLASSIFIERS"].items()
@@ -82,25 +87,24 @@ def test_a_model_of_ones_own_is_one_entry_and_one_config() -> None:
     assert f"{counted:,} parameters" in entry
     exec(config, space)
     for variant in ("", "tiny"):
-        settings = space["get_config"](variant).to_dict()
-        assert settings["model"] == name
-        check_settings(settings | {"model": "model_1"})  # as the entry was not really made
+        recipe = from_dict(space["get_config"](variant).to_dict())
+        assert recipe.model == name
 
 
 @pytest.mark.slow
 def test_weights_from_pytorch_are_read_as_shown(tmp_path: Path) -> None:
-    *_, reading = re.findall(r"```python\n(.*?)```", README, re.S)
+    reading = python_with("read_pth")
     network = create_network("model_3")
     key = jax.random.key(0)
     variables = init_variables(network, key, 28, 28)
     write_pth(tmp_path / "model_3.pth", to_state_dict(network.architecture, variables))
-    space: dict[str, Any] = {}
-    with contextlib.chdir(tmp_path):
-        exec(reading, space)
-    assert space["logits"].shape == (1, 1, 10)
+    reading = reading.replace("model_3.pth", str(tmp_path / "model_3.pth"))
+    done = run_python("-c", f"{reading}\nprint(logits.shape)")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "(1, 1, 10)\n"
 
 
 def test_the_published_systems_stand_as_the_audit_has_them() -> None:
-    summaries = read_results(ROOT / "results")
-    assert table(summaries) in README
-    assert audit(summaries) == (ROOT / "AUDIT.md").read_text(encoding="utf-8")
+    results = read_results(ROOT / "results")
+    assert table(results) in README
+    assert audit(results) == (ROOT / "AUDIT.md").read_text(encoding="utf-8")

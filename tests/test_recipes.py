@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from configs import common, ds_cnn, iterations, models, seq, v
-from jaxmnist.settings import flatten
+from jaxmnist import recipes
+from jaxmnist.config import flatten
 
-# As the published sources have them; what is not named is the default of configs/common.py.
+# As the published sources have them; what is not named is the default of jaxmnist/config.py.
 FIRST_SEED: dict[str, Any] = {
     "epochs": 15, "batch_size": 64, "augment.crop_probability": 0.1, "augment.crop_size": 22,
     "optimizer.name": "sgd", "optimizer.momentum": 0.9,
@@ -61,7 +61,7 @@ SEQUENCES = ADAM | {
     "augment.affine_degrees": 10.0, "augment.translate": 0.1, "augment.scale": (0.9, 1.1),
     "schedule.name": "plateau", "schedule.learning_rate": 1e-3, "schedule.plateau.factor": 0.1,
     "schedule.plateau.patience": 2, "schedule.plateau.threshold": 1e-4,
-    "sequence.max_length": 3, "sequence.fixed_list": True,
+    "sequence.max_length": 3, "sequence.resample_each_epoch": False,
 }  # fmt: skip
 ROBUST = {
     "augment.rotation_degrees": 45.0, "augment.invert_probability": 0.5,
@@ -78,13 +78,13 @@ AS_RUN = {
 ON_TRAIN = AS_RUN | {"validation.digits": "train", "validation.augmented": True}
 EPOCHS = {1: 1, 2: 5, 3: 20, 4: 20, 5: 20, 6: 20, 7: 20}
 
-RECIPES: list[tuple[Any, str, dict[str, Any]]] = [
-    *((models, name, PLAIN | HELD_OUT) for name in ("model_1", "model_2")),
-    *((models, f"{name}_as_run", PLAIN | AS_RUN) for name in ("model_1", "model_2")),
-    (models, "model_3", MODEL_3 | HELD_OUT),
-    (models, "model_3_as_run", MODEL_3_AS_RUN | AS_RUN),
+RECIPES: list[tuple[str, str, dict[str, Any]]] = [
+    *(("models", name, PLAIN | HELD_OUT) for name in ("model_1", "model_2")),
+    *(("models", f"{name}_as_run", PLAIN | AS_RUN) for name in ("model_1", "model_2")),
+    ("models", "model_3", MODEL_3 | HELD_OUT),
+    ("models", "model_3_as_run", MODEL_3_AS_RUN | AS_RUN),
     *(
-        (v, f"{name}{variant}", fields)
+        ("v", f"{name}{variant}", fields)
         for name in ("v_1", "v_2", "v_3")
         for variant, fields in {
             "": V_STEP | HELD_OUT,
@@ -93,10 +93,13 @@ RECIPES: list[tuple[Any, str, dict[str, Any]]] = [
             "_onecycle_as_run": V_ONECYCLE | AS_RUN | {"schedule.one_cycle.stepped_every": "epoch"},
         }.items()
     ),
-    *((iterations, f"iteration_{n}", ITERATION | HELD_OUT | {"epochs": EPOCHS[n]}) for n in EPOCHS),
+    *(
+        ("iterations", f"iteration_{n}", ITERATION | HELD_OUT | {"epochs": EPOCHS[n]})
+        for n in EPOCHS
+    ),
     *(
         (
-            iterations,
+            "iterations",
             f"iteration_{n}_as_run",
             ITERATION
             | ON_TRAIN
@@ -104,15 +107,15 @@ RECIPES: list[tuple[Any, str, dict[str, Any]]] = [
         )
         for n in EPOCHS
     ),
-    (ds_cnn, "", DS_CNN | HELD_OUT | {"data.train_examples": 50_000}),
-    (ds_cnn, "as_run", DS_CNN | AS_RUN | {"data.train_examples": 50_000}),
+    ("ds_cnn", "", DS_CNN | HELD_OUT | {"data.train_examples": 50_000}),
+    ("ds_cnn", "as_run", DS_CNN | AS_RUN | {"data.train_examples": 50_000}),
     (
-        seq,
+        "seq",
         "specialist",
         SEQUENCES | {"sequence.train_sequences": 54_000, "validation.augmented": False},
     ),
     (
-        seq,
+        "seq",
         "generalist",
         SEQUENCES | ROBUST | {"sequence.train_sequences": 30_000, "validation.augmented": True},
     ),
@@ -122,9 +125,9 @@ NAMES = {"name", "system", "model", "eval.every_epoch"}
 
 
 @pytest.mark.parametrize(("file", "variant", "published"), RECIPES)
-def test_a_recipe_is_the_published_one(file: Any, variant: str, published: dict[str, Any]) -> None:
-    recipe = flatten(file.get_config(variant).to_dict())
-    base = common.sequences() if file is seq else common.base()
+def test_a_recipe_is_the_published_one(file: str, variant: str, published: dict[str, Any]) -> None:
+    recipe = flatten(recipes.load(f"{file}:{variant}").to_dict())
+    base = recipes.sequences() if file == "seq" else recipes.base()
     assert published.keys() <= recipe.keys()
     expected = flatten(base.to_dict()) | published
     assert recipe.keys() == expected.keys()

@@ -1,4 +1,4 @@
-"""Runs that were stopped, killed, damaged or went astray: what is left, and how it goes on."""
+"""Runs that were stopped, killed, damaged or diverged: what is left, and how they resume."""
 
 import errno
 import json
@@ -14,46 +14,39 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import iterations
-from jaxmnist import steps
-from jaxmnist import train as train_module
+from jaxmnist import checkpoint, experiment, steps, testing, training
+from jaxmnist.config import Config, Data, config_hash, to_dict
+from jaxmnist.data.dataset import Splits
 from jaxmnist.errors import Interrupted, UserError
-from jaxmnist.programs import initial_state
+from jaxmnist.experiment import Experiment, prepare
 from jaxmnist.rng import Stream, stream_key
 from jaxmnist.run.folder import RunFolder
 from jaxmnist.run.progress import Progress
-from jaxmnist.run.report import epoch_row
+from jaxmnist.run.signals import StopRequest, stop_on_signal
+from jaxmnist.run.summary import epoch_row
 from jaxmnist.state import TrainState
-from jaxmnist.train import train_and_evaluate
+from jaxmnist.tasks import Predictions, ReadDigits
+from jaxmnist.training import train
+from tests.helpers import SMALL, recipe
+from tools.kill_points import results
 
-KEPT = ("metrics.jsonl", "weights.safetensors")  # files that hold results and nothing of the clock
 STEPS = 22  # an epoch
-# What may differ between summaries.
-CLOCK = ("seconds", "examples_per_second", "peak_memory_bytes", "git_commit")
 
 
-def settings(**changes: Any) -> dict[str, Any]:
+def small(**changes: Any) -> Config:
     """A classifier with dropout and rotation, a plateau, and a smaller last batch."""
-    found = iterations.get_config("iteration_6").to_dict()
-    found |= {"epochs": 3, "batch_size": 64}
-    found["schedule"]["name"] = "plateau"
-    found["schedule"]["plateau"]["patience"] = 0
-    found["data"]["source"] = "digits8x8"  # some 1,400 digits to train on
-    found["eval"]["examples"] = 100
-    return found | changes
-
-
-def results(workdir: Path) -> list[Any]:
-    """Everything of a finished run that must not depend on how often it was stopped."""
-    summary = json.loads((workdir / "summary.json").read_text())
-    kept = {name: value for name, value in summary.items() if name not in CLOCK}
-    return [kept, *((workdir / name).read_bytes() for name in KEPT)]
+    short = {
+        "model": SMALL, "epochs": 3, "batch_size": 64,
+        "schedule.name": "plateau", "schedule.plateau.patience": 0,
+        "data.source": "digits8x8", "eval.examples": 100,  # some 1,400 digits to train on
+    }  # fmt: skip
+    return recipe("iterations:iteration_6", short | changes)
 
 
 @pytest.fixture(scope="module")
 def through(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("through") / "run"
-    train_and_evaluate(settings(), workdir)
+    train(small(), workdir)
     return workdir
 
 
@@ -71,13 +64,13 @@ def stop_within_an_epoch(patched: pytest.MonkeyPatch, ask: Callable[[], None]) -
 
 def stop_while_validating(patched: pytest.MonkeyPatch, ask: Callable[[], None]) -> None:
     """Has somebody ask when all steps of an epoch are made, and it is not yet validated."""
-    validate = train_module.validate
+    validate = training.validate
 
     def ask_first(*arguments: Any) -> Any:
         ask()
         return validate(*arguments)
 
-    patched.setattr(train_module, "validate", ask_first)
+    patched.setattr(training, "validate", ask_first)
 
 
 def stop_while_saving(patched: pytest.MonkeyPatch, ask: Callable[[], None]) -> None:
@@ -87,7 +80,7 @@ def stop_while_saving(patched: pytest.MonkeyPatch, ask: Callable[[], None]) -> N
         ask()
         return epoch_row(*arguments)
 
-    patched.setattr(train_module, "epoch_row", ask_last)
+    patched.setattr(training, "epoch_row", ask_last)
 
 
 @pytest.mark.parametrize(
@@ -117,11 +110,14 @@ def test_a_run_that_was_asked_to_stop_goes_on_with_the_same_bits(
 
     with monkeypatch.context() as patched:
         when(patched, ask)
-        with pytest.raises(Interrupted, match=r"saved after .* the same command goes on") as stop:
-            train_and_evaluate(settings(), tmp_path / "run")
+        with (
+            stop_on_signal() as stopping,
+            pytest.raises(Interrupted, match=r"interrupted, and saved after .*") as stop,
+        ):
+            train(small(), tmp_path / "run", stop=stopping)
     assert stop.value.code == 128 + number
     assert not (tmp_path / "run" / "summary.json").exists()
-    train_and_evaluate(settings(), tmp_path / "run")
+    train(small(), tmp_path / "run")
     assert "resuming" in capsys.readouterr().out
     assert results(tmp_path / "run") == results(through)
 
@@ -152,11 +148,11 @@ def test_a_resume_that_repeats_randomness_is_noticed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The negative twins: the classic bugs of resuming, put in after the first epoch."""
+    """The negative controls: the classic bugs of resuming, put in after the first epoch."""
     stop_after_the_first_epoch(tmp_path / "run", monkeypatch)
     with monkeypatch.context() as patched:
         bug(patched)
-        train_and_evaluate(settings(), tmp_path / "run")
+        train(small(), tmp_path / "run")
     lines = [(w / "metrics.jsonl").read_text().splitlines() for w in (tmp_path / "run", through)]
     assert lines[0][0] == lines[1][0]
     assert lines[0][1] != lines[1][1]
@@ -170,7 +166,7 @@ def stop_after_the_first_epoch(workdir: Path, monkeypatch: pytest.MonkeyPatch) -
     with monkeypatch.context() as patched:
         patched.setattr(Progress, "end_epoch", stop)
         with pytest.raises(KeyboardInterrupt):
-            train_and_evaluate(settings(), workdir)
+            train(small(), workdir)
 
 
 def flip(file: Path) -> None:
@@ -195,22 +191,20 @@ def test_any_damage_to_the_newest_checkpoint_is_noticed_and_the_one_before_serve
     newest = unfinished / "checkpoints" / "3"
     files = sorted(path.relative_to(newest) for path in newest.rglob("*") if path.is_file())
     assert len(files) > 5
-    like = initial_state(train_module.make_recipe(settings(), 22 * 64), 0, 1)
+    like = prepare(small()).init_state(0)
     for file in files:  # every file that there is, one at a time
-        told: list[str] = []
+        log: list[str] = []
         content = (newest / file).read_bytes()
         damage(newest / file)
-        saved = train_module.checkpoint.restore_latest(
-            unfinished / "checkpoints", like, told.append
-        )
+        saved = checkpoint.restore_latest(unfinished / "checkpoints", like, log.append)
         assert saved
-        assert saved[1]["step"] == 2 * STEPS
-        assert "3 is damaged" in told[0]
+        assert saved[1].step == 2 * STEPS
+        assert "3 is damaged" in log[0]
         (unfinished / "checkpoints" / "3.damaged").rename(newest)
         (newest / file).write_bytes(content)
-    saved = train_module.checkpoint.restore_latest(unfinished / "checkpoints", like, told.append)
+    saved = checkpoint.restore_latest(unfinished / "checkpoints", like, log.append)
     assert saved
-    assert saved[1]["step"] == 3 * STEPS
+    assert saved[1].step == 3 * STEPS
 
 
 def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(
@@ -218,7 +212,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(
 ) -> None:
     flip(unfinished / "checkpoints" / "3" / "record.json")
     (unfinished / "checkpoints" / "4.partial" / "state").mkdir(parents=True)  # a crash left it
-    train_and_evaluate(settings(), unfinished)
+    train(small(), unfinished)
     said = capsys.readouterr().out
     assert "3 is damaged (record.json has changed): trying the one before it" in said
     assert "after epoch 2" in said
@@ -231,7 +225,7 @@ def test_a_checkpoint_may_be_damaged_again(unfinished: Path, through: Path) -> N
     for _ in range(2):
         flip(unfinished / "checkpoints" / "3" / "record.json")
         (unfinished / "summary.json").unlink(missing_ok=True)
-        train_and_evaluate(settings(), unfinished)
+        train(small(), unfinished)
     assert results(unfinished) == results(through)
     kept = {path.name for path in (unfinished / "checkpoints").iterdir()}
     assert kept >= {"3", "3.damaged", "3.damaged1"}
@@ -241,30 +235,30 @@ def test_a_checkpoint_may_be_damaged_again(unfinished: Path, through: Path) -> N
 def test_what_belongs_to_another_configuration_is_not_taken(
     unfinished: Path, through: Path, tmp_path: Path
 ) -> None:
-    other = settings(early_stopping_patience=7)
+    other = small(early_stopping_patience=7)
     (tmp_path / "other").mkdir()
     shutil.copytree(unfinished / "checkpoints", tmp_path / "other" / "checkpoints")
-    (tmp_path / "other" / "config.json").write_text(json.dumps(other))
+    (tmp_path / "other" / "config.json").write_text(json.dumps(to_dict(other)))
     with pytest.raises(UserError, match=r"checkpoints is of a run with another conf.* remove it"):
-        train_and_evaluate(other, tmp_path / "other")
+        train(other, tmp_path / "other")
     shutil.copy(through / "summary.json", tmp_path / "other")
     with pytest.raises(UserError, match=r"summary.json is of another configuration: remove it"):
-        train_and_evaluate(other, tmp_path / "other")
+        train(other, tmp_path / "other")
 
 
 def test_a_folder_that_changes_hands_while_digits_are_loaded_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = train_module.load_digits
+    load = experiment.load_splits
 
-    def load_slowly(**how: Any) -> Any:
+    def load_slowly(data: Data) -> Splits:
         (tmp_path / "run").mkdir()
-        (tmp_path / "run" / "config.json").write_text(json.dumps(settings(seed=1)))
-        return load(**how)
+        (tmp_path / "run" / "config.json").write_text(json.dumps(to_dict(small(seed=1))))
+        return load(data)
 
-    monkeypatch.setattr(train_module, "load_digits", load_slowly)
+    monkeypatch.setattr(experiment, "load_splits", load_slowly)
     with pytest.raises(UserError, match=r"belongs to another configuration.* seed \(1 there, 0"):
-        train_and_evaluate(settings(), tmp_path / "run")
+        train(small(), tmp_path / "run")
 
 
 def test_a_finished_run_without_its_weights_says_how_to_have_them_again(
@@ -273,9 +267,9 @@ def test_a_finished_run_without_its_weights_says_how_to_have_them_again(
     shutil.copy(through / "summary.json", unfinished)
     (unfinished / "weights.safetensors").unlink()
     with pytest.raises(UserError, match=r"without its weights.safetensors: remove summary.json"):
-        train_and_evaluate(settings(), unfinished)
+        train(small(), unfinished)
     (unfinished / "summary.json").unlink()
-    train_and_evaluate(settings(), unfinished)
+    train(small(), unfinished)
     assert results(unfinished) == results(through)
 
 
@@ -285,7 +279,7 @@ def test_a_folder_of_which_a_kill_left_the_beginning_is_taken(
 ) -> None:
     for name in left:
         (tmp_path / name).mkdir() if name == "plots" else (tmp_path / name).write_text("{")
-    RunFolder(tmp_path, settings()).create()
+    RunFolder(tmp_path, small()).create()
     assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 3
     assert {path.name for path in tmp_path.iterdir()} == {"plots", "config.json"}
 
@@ -300,13 +294,13 @@ def test_a_full_disk_is_said_in_a_sentence_wherever_it_is_met(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
 
     with monkeypatch.context() as patched:
-        patched.setattr(train_module, name, full)
+        patched.setattr(testing if name == "draw_predictions" else training, name, full)
         with pytest.raises(
-            UserError, match=r"somewhere cannot .* \(No space left on device\): mend"
+            UserError, match=r"somewhere cannot .* \(No space left on device\): fix it"
         ):
-            train_and_evaluate(settings(), unfinished)
+            train(small(), unfinished)
     if name == "draw_predictions":
-        train_and_evaluate(settings(), unfinished)
+        train(small(), unfinished)
         assert results(unfinished) == results(through)
 
 
@@ -315,41 +309,44 @@ def test_with_no_checkpoint_that_can_be_read_nothing_starts_over_unasked(unfinis
         (path / "checksums.json").unlink()
     before = sorted(unfinished.rglob("*"))
     with pytest.raises(UserError, match=r"none of the checkpoints .* remove that folder"):
-        train_and_evaluate(settings(), unfinished)
+        train(small(), unfinished)
     assert sorted(unfinished.rglob("*")) == before
 
 
 def poisoned(seed: int) -> Callable[..., TrainState]:
-    """Makes initial states of which one has a weight that is infinite."""
+    """Returns `Experiment.init_state` with a weight of one seed that is infinite."""
+    init_state = Experiment.init_state
 
-    def make(*arguments: Any) -> TrainState:
-        state = initial_state(*arguments)
+    def spoil(self: Experiment, first_seed: int) -> TrainState:
+        state = init_state(self, first_seed)
+        if not isinstance(state.step, jax.Array) or isinstance(state.step, jax.core.Tracer):
+            return state  # only its shapes are wanted
         first, *others = jax.tree.leaves(state.params)
         spoilt = first.at[seed].set(jnp.inf)
         params = jax.tree.unflatten(jax.tree.structure(state.params), [spoilt, *others])
         return state._replace(params=params)
 
-    return make
+    return spoil
 
 
-def test_numbers_gone_wrong_stop_the_run_and_say_where(
+def test_divergence_stops_the_run_and_says_where(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_module, "initial_state", poisoned(0))
+    monkeypatch.setattr(Experiment, "init_state", poisoned(0))
     for _ in range(2):  # started again, it says the same
         with pytest.raises(UserError, match=r"seed 3 .* epoch 1, step 1 \(learning rate 0.0\d+\)"):
-            train_and_evaluate(settings(seed=3), tmp_path / "run")
+            train(small(seed=3), tmp_path / "run")
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == ""
 
 
 @pytest.mark.slow
-def test_a_population_drops_only_the_seed_whose_numbers_went_wrong(
+def test_a_population_drops_only_the_seed_that_diverged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    both = settings(num_seeds=2, seed=5)
-    train_and_evaluate(both, tmp_path / "whole")
-    monkeypatch.setattr(train_module, "initial_state", poisoned(0))
-    train_and_evaluate(both, tmp_path / "spoilt")
+    both = small(num_seeds=2, seed=5)
+    train(both, tmp_path / "whole")
+    monkeypatch.setattr(Experiment, "init_state", poisoned(0))
+    train(both, tmp_path / "spoilt")
     assert "seed 5 were not finite in epoch 1, step 1" in capsys.readouterr().out
     whole, spoilt = (
         json.loads((tmp_path / name / "summary.json").read_text()) for name in ("whole", "spoilt")
@@ -363,14 +360,63 @@ def test_a_population_drops_only_the_seed_whose_numbers_went_wrong(
     assert row["train_loss"] == row["seeds"]["train_loss"][1]
 
 
-def test_validation_gone_wrong_is_noticed_too(
+def test_divergence_in_validation_is_noticed_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score = train_module.score_seeds
+    score = ReadDigits.score
 
-    def spoil(*arguments: Any) -> list[dict[str, Any]]:
-        return [scores | {"loss": np.nan} for scores in score(*arguments)]
+    def spoil(self: ReadDigits, predictions: Predictions) -> dict[str, Any]:
+        return score(self, predictions) | {"loss": np.nan}
 
-    monkeypatch.setattr(train_module, "score_seeds", spoil)
+    monkeypatch.setattr(ReadDigits, "score", spoil)
     with pytest.raises(UserError, match=f"not finite in epoch 1, step {STEPS} "):
-        train_and_evaluate(settings(), tmp_path / "run")
+        train(small(), tmp_path / "run")
+
+
+def test_a_bug_in_save_is_a_traceback_and_leaves_the_checkpoints_alone(
+    unfinished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    like = prepare(small()).init_state(0)
+    saved = checkpoint.restore_latest(unfinished / "checkpoints", like, print)
+    assert saved
+    before = sorted((unfinished / "checkpoints").rglob("*"))
+
+    def plant(state: TrainState) -> TrainState:
+        raise TypeError("a bug of ours")
+
+    monkeypatch.setattr(checkpoint, "_on_host", plant)
+    with pytest.raises(TypeError, match="a bug of ours"):
+        checkpoint.save(unfinished / "checkpoints", *saved)
+    (unfinished / "checkpoints" / "3" / "record.json").write_text("{}")  # so that it trains again
+    with pytest.raises(TypeError, match="a bug of ours"):
+        train(small(), unfinished)
+    monkeypatch.undo()
+    assert {path.name for path in before} <= {
+        path.name.removesuffix(".damaged") for path in (unfinished / "checkpoints").rglob("*")
+    }
+
+
+def test_a_stop_request_alone_never_stops(through: Path, tmp_path: Path) -> None:
+    """In a notebook nobody listens to signals, and nothing of the process changes."""
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert not StopRequest().requested
+    train(small(), tmp_path / "run", stop=StopRequest())
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert results(tmp_path / "run") == results(through)
+
+
+def test_an_unfinished_run_of_an_older_version_resumes(unfinished: Path, through: Path) -> None:
+    """Its config.json has fields by their old names, and its checkpoints the hash of that."""
+    path = unfinished / "config.json"
+    old = json.loads(path.read_text())
+    old["backend"] = {"chwn": "batch_minor", "nhwc": "channels_last"}.get(old["layout"], "auto")
+    del old["layout"]
+    path.write_text(json.dumps(old))
+    for number in ("2", "3"):
+        folder = unfinished / "checkpoints" / number
+        record = json.loads((folder / "record.json").read_text()) | {"config": config_hash(old)}
+        (folder / "record.json").write_text(json.dumps(record))
+        (folder / "checksums.json").write_text(json.dumps(checkpoint._checksums(folder)))
+    train(small(), unfinished)
+    assert results(unfinished) == results(through)
+    assert "backend" in path.read_text()

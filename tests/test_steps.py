@@ -1,85 +1,81 @@
 """What an epoch goes through: order, fresh augmentation, and what is the same after a stop."""
 
-from typing import Any
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import models
-from jaxmnist import steps
-from jaxmnist.generate.example import Bank, Draws
-from jaxmnist.generate.suites import SUITES
-from jaxmnist.programs import initial_state
-from jaxmnist.recipe import make_recipe
-from jaxmnist.state import Metrics, TrainState
-from jaxmnist.steps import Watch, run_steps
+from jaxmnist.data.dataset import Dataset
+from jaxmnist.experiment import make_spec
+from jaxmnist.generate.examples import Example, ExampleKeys
+from jaxmnist.models.layers import Dense, Flatten
+from jaxmnist.models.layout import LAYOUTS
+from jaxmnist.models.network import Architecture, Network
+from jaxmnist.state import init_state
+from jaxmnist.steps import TrainSpec, train_steps
+from tests.helpers import recipe
 
-EXAMPLES = 12
+EXAMPLES, BATCH = 12, 4
+NETWORK = Network(Architecture((Flatten(), Dense(10)), heads=1, classes=10), LAYOUTS["chwn"])
+SEEN: list[tuple[int, bytes, bytes]] = []  # index, sample key and augment key of each example
 
 
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Returns `(epoch, fixed_list) -> draws` of all examples of an epoch that is one batch."""
+def note(index: np.ndarray, sample: np.ndarray, augment: np.ndarray) -> None:
+    SEEN.append((int(index), sample.tobytes(), augment.tobytes()))
 
-    def remember(
-        state: TrainState, draws: Draws, bank: Bank, **parts: Any
-    ) -> tuple[TrainState, Metrics]:
-        return state._replace(params=draws), Metrics.zero()
 
-    monkeypatch.setattr(steps, "train_step", remember)
-    recipe = make_recipe(models.get_config("model_1").to_dict(), 100)
-    state = jax.tree.map(lambda leaf: leaf[0], initial_state(recipe, 0, 1))
-    # What is remembered takes the place of the parameters, and has to look like them.
-    nothing = Draws(
-        jnp.zeros(EXAMPLES, jnp.int32),
-        *(jax.random.split(jax.random.key(9), EXAMPLES) for _ in range(2)),
+def example(keys: ExampleKeys, dataset: Dataset) -> Example:
+    data = [jax.random.key_data(key) for key in (keys.sample_key, keys.augment_key)]
+    jax.debug.callback(note, keys.index, *data)
+    return jnp.zeros((28, 28)), dataset.labels[:1]
+
+
+@cache
+def compiled_steps(resample_each_epoch: bool) -> Callable[[int], list[tuple[int, bytes, bytes]]]:
+    """Returns `epoch -> what its examples were made of`, in order, but for that within a batch."""
+    spec: TrainSpec = replace(
+        make_spec(recipe("models:model_1", {"batch_size": BATCH}), NETWORK, EXAMPLES),
+        example_fn=example,
+        resample_each_epoch=resample_each_epoch,
     )
+    state = init_state(
+        jnp.int32(0),
+        network=NETWORK,
+        image_size=(28, 28),
+        optimizer=spec.optimizer,
+        schedule=spec.schedule,
+        mode="max",
+        keep_epochs=0,
+    )
+    dataset = Dataset(jnp.zeros((1, 28, 28), jnp.uint8), jnp.zeros(1, jnp.int32))
+    steps = jax.jit(partial(train_steps, spec=spec, batch_size=BATCH))
 
-    def draws(epoch: int, *, fixed_list: bool) -> Draws:
-        last = run_steps(
-            state._replace(params=nothing),
-            jnp.int32(epoch),
-            jnp.int32(epoch + 1),
-            Bank(jnp.zeros((1, 28, 28), jnp.uint8), jnp.zeros(1, jnp.int32)),
-            examples=EXAMPLES,
-            batch_size=EXAMPLES,
-            fixed_list=fixed_list,
-            watch=Watch("min", 1_000),
-        )
-        found: Draws = last.params
-        keys = {name: jax.random.key_data(getattr(found, name)) for name in ("draw", "augment")}
-        return jax.tree.map(np.asarray, found._replace(**keys))
+    def run(epoch: int) -> list[tuple[int, bytes, bytes]]:
+        SEEN.clear()
+        batches = []
+        for step in range(spec.steps_per_epoch * epoch, spec.steps_per_epoch * (epoch + 1)):
+            jax.block_until_ready(steps(state, jnp.int32(step), jnp.int32(step + 1), dataset))
+            jax.effects_barrier()
+            batches.append(sorted(SEEN[-BATCH:]))
+        return list(itertools.chain.from_iterable(batches))
 
-    return draws
-
-
-@pytest.mark.parametrize("fixed_list", [True, False])
-def test_every_epoch_has_an_order_and_an_augmentation_of_its_own(
-    seen: Any, fixed_list: bool
-) -> None:
-    first, again, second = (seen(epoch, fixed_list=fixed_list) for epoch in (0, 0, 1))
-    jax.tree.map(np.testing.assert_array_equal, first, again)
-    assert sorted(first.position) == sorted(second.position) == list(range(EXAMPLES))
-    assert (first.position != second.position).any()
-
-    def by_position(draws: Draws) -> Draws:
-        order = np.argsort(draws.position)
-        return jax.tree.map(lambda leaf: leaf[order], draws)
-
-    first, second = by_position(first), by_position(second)
-    assert (first.augment != second.augment).any(axis=1).all()
-    same_draws = (first.draw == second.draw).all(axis=1)
-    assert same_draws.all() if fixed_list else not same_draws.any()
+    return run
 
 
-def test_suites_change_what_they_say() -> None:
-    def said(change: Any) -> dict[str, float]:
-        return getattr(change, "keywords", {})
-
-    assert said(SUITES["rotation"].digit) == {"degrees": 45.0}
-    assert said(SUITES["inverted"].digit) == said(SUITES["inverted_canvas"].canvas)
-    assert said(SUITES["inverted"].digit) == {"probability": 1.0}
-    assert said(SUITES["noise"].digit) == {"probability": 1.0, "sigma": 0.15}
-    assert said(SUITES["noise_canvas"].canvas) == {"probability": 1.0, "sigma": 0.3}
+@pytest.mark.parametrize("resample", [True, False])
+def test_every_epoch_has_an_order_and_an_augmentation_of_its_own(resample: bool) -> None:
+    epoch = compiled_steps(resample)
+    first, second = epoch(0), epoch(1)
+    assert first == epoch(0)
+    order, other_order = ([index for index, _, _ in seen] for seen in (first, second))
+    assert sorted(order) == sorted(other_order) == list(range(EXAMPLES))
+    assert order != other_order
+    pairs = list(zip(sorted(first), sorted(second), strict=True))
+    assert not any(one[2] == other[2] for one, other in pairs)  # augment keys
+    same = [one[1] == other[1] for one, other in pairs]  # sample keys
+    assert not any(same) if resample else all(same)

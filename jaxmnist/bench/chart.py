@@ -16,9 +16,9 @@ COLOURS = {
 
 
 def draw_chart(file: BinaryIO, report: dict[str, Any]) -> None:
-    """Draws a group of bars a row: examples/s by those of a rival, with slowest and fastest round.
+    """Draws a group of bars a row: examples/s by those of a baseline, slowest and fastest round.
 
-    The rival is channels_last if it took part, else the first one.
+    The baseline is channels_last if it took part, else the first one.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -1,41 +1,39 @@
 """The comparison from beginning to end."""
 
-import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 import jax
 
-from jaxmnist.bench import ours
+from jaxmnist.bench.interleave import Prepare, Runner, interleave
 from jaxmnist.bench.machine import matmul_gflops
 from jaxmnist.bench.options import OURS, Options
+from jaxmnist.bench.ours import prepare_ours
 from jaxmnist.bench.report import contender_figures, geometric_means
-from jaxmnist.bench.turns import Prepare, Ready, take_turns
 from jaxmnist.bench.workload import Workload, make_workload
-from jaxmnist.devices import cores, split_cpu
 from jaxmnist.errors import UserError
-from jaxmnist.run.environment import device, git_commit, versions
 from jaxmnist.run.progress import StatusLine
+from jaxmnist.runtime import cores, device, git_commit, versions
 
 QUIET_SECONDS = 2.0  # between lines where output does not go to a terminal
 
 
 def compare(options: Options) -> dict[str, Any]:
-    """Measures every system with every batch size against every rival.
+    """Times every system with every batch size beside every baseline.
 
     Returns:
       The figures as `--json` prints them.
 
     Raises:
-      UserError: if PyTorch or a rival is not to be had here, or sizes do not fit each other.
+      UserError: if PyTorch or a baseline is not to be had here, or sizes do not fit each other.
     """
     commit = git_commit()  # now, as the source tree may move on
-    split_cpu(options.seeds, math.lcm(*options.batch_sizes))  # enough for each of them
-    rivals = find_rivals(options.threads or cores())
-    options = options._replace(against=options.against or _best_rivals())
-    if missing := [name for name in options.against if name not in rivals]:
+    baselines = start_baselines(options.threads or cores())
+    options = replace(options, against=options.against or _fastest())
+    if missing := [name for name in options.against if name not in baselines]:
         raise UserError(f"{missing[0]} cannot run here: it needs an NVIDIA GPU, leave it out.")
     line = StatusLine(QUIET_SECONDS)
     line.show("measuring the matmul peak ...")
@@ -44,17 +42,17 @@ def compare(options: Options) -> dict[str, Any]:
     rows, digits = [], ""
     for number, (system, size) in enumerate(cases, 1):
         subject = f"{system}, batch {size} ({number}/{len(cases)})"
-        _tell(line, subject, "making examples")
+        _log(line, subject, "making examples")
         work = make_workload(system, size, options)
-        digits = work.digits.title
-        contenders: dict[str, Prepare] = {OURS: partial(ours.prepare, work)}
-        contenders |= {name: partial(rivals[name], work) for name in options.against}
-        timed = take_turns(
+        digits = work.experiment.splits.title
+        contenders: dict[str, Prepare] = {OURS: partial(prepare_ours, work)}
+        contenders |= {name: partial(baselines[name], work) for name in options.against}
+        timed = interleave(
             contenders,
             examples_per_step=work.examples_per_step,
             rounds=options.rounds,
             seconds=options.seconds,
-            tell=partial(_tell, line, subject),
+            log=partial(_log, line, subject),
         )
         rows.append(
             {
@@ -81,14 +79,14 @@ def compare(options: Options) -> dict[str, Any]:
     }
 
 
-def find_rivals(threads: int) -> dict[str, Callable[[Workload], Ready]]:
+def start_baselines(threads: int) -> dict[str, Callable[[Workload], Runner]]:
     """Starts PyTorch and returns what it offers on this device.
 
     Raises:
       UserError: if it is not installed, or cannot use the device that JAX uses.
     """
     try:
-        from jaxmnist.bench import torch_published, torch_side
+        from jaxmnist.bench import torch_baselines, torch_published
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -96,29 +94,29 @@ def find_rivals(threads: int) -> dict[str, Callable[[Workload], Ready]]:
             "PyTorch is not installed, and bench compares with it: pip install torch (its CPU "
             "build suffices)."
         ) from None
-    torch_side.start_torch(threads)
-    rivals: dict[str, Callable[[Workload], Ready]] = {
-        "eager": torch_side.prepare_eager,
-        "channels_last": torch_side.prepare_channels_last,
-        "compile": torch_side.prepare_compile,
+    torch_baselines.start_torch(threads)
+    baselines: dict[str, Callable[[Workload], Runner]] = {
+        "eager": torch_baselines.prepare_eager,
+        "channels_last": torch_baselines.prepare_channels_last,
+        "compile": torch_baselines.prepare_compile,
         "published": torch_published.prepare_published,
     }
     if jax.default_backend() == "gpu":
-        rivals["cuda_graphs"] = torch_side.prepare_cuda_graphs
-    return rivals
+        baselines["cuda_graphs"] = torch_baselines.prepare_cuda_graphs
+    return baselines
 
 
-def _tell(line: StatusLine, subject: str, text: str) -> None:
+def _log(line: StatusLine, subject: str, text: str) -> None:
     line.show(f"{subject}: {text} ...")
 
 
-def _best_rivals() -> tuple[str, ...]:
+def _fastest() -> tuple[str, ...]:
     on_gpu = jax.default_backend() == "gpu"
     return ("eager", "channels_last", *(("cuda_graphs",) if on_gpu else ()))
 
 
 def _notes(options: Options) -> list[str]:
-    """Says in what the work of the contenders differs."""
+    """Returns how the work of the contenders differs."""
     notes = []
     in_memory = ", ".join(name for name in options.against if name != "published")
     if in_memory and options.augment:

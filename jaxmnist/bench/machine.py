@@ -10,15 +10,15 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from jaxmnist.devices import cores
 from jaxmnist.errors import UserError
+from jaxmnist.runtime import cores
 
 PROCESS = Path("/proc/self")
 SIDE, TIMES = 2048, 5
 
 
 def prepare_process(threads: int | None) -> None:
-    """Gives this process `threads` cores; JAX has a thread for each core that it may use.
+    """Limits this process to `threads` cores; JAX has a thread for each core that it may use.
 
     It has to be called before JAX starts and PyTorch is imported.
 
@@ -42,9 +42,9 @@ def prepare_process(threads: int | None) -> None:
 
 
 def start_peak() -> int | None:
-    """Forgets the peak of memory until now; returns the bytes held at present.
+    """Resets the peak of resident memory; returns the bytes held at present.
 
-    None where nobody can tell: elsewhere than on Linux.
+    None elsewhere than on Linux.
 
     What was freed goes back to the system first: else what comes now would find it for nothing.
     """

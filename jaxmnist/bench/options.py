@@ -1,14 +1,14 @@
-"""What a comparison is asked for, checked before anything heavy is imported."""
+"""The options of a comparison, checked before anything heavy is imported."""
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from jaxmnist.errors import UserError
 from jaxmnist.systems.published import SYSTEMS
 
 OURS = "jaxmnist"
-# What each rival is; the first two are the default, and on a GPU the third.
-RIVALS = {
+# What each baseline is; the first two are the default, on a GPU also the third.
+BASELINES = {
     "eager": "plain PyTorch, digits in memory",
     "channels_last": "the same in PyTorch's faster layout",
     "cuda_graphs": "the same with a whole step as one CUDA graph (GPU only)",
@@ -23,12 +23,13 @@ GROUPS = {
 }
 
 
-class Options(NamedTuple):
-    """A comparison."""
+@dataclass(frozen=True)
+class Options:
+    """What a comparison measures."""
 
     systems: tuple[str, ...] = ("v_1",)
     batch_sizes: tuple[int, ...] = (64,)
-    against: tuple[str, ...] = ()  # rivals; none: the best that this device has
+    against: tuple[str, ...] = ()  # baselines; empty: the fastest of this device
     rounds: int = 5
     seconds: float = 2.0  # a turn
     augment: bool = False
@@ -52,16 +53,18 @@ def find_systems(names: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def find_rivals(names: str) -> tuple[str, ...]:
-    """Returns the rivals of a comma-separated list.
+def find_baselines(names: str) -> tuple[str, ...]:
+    """Returns the baselines of a comma-separated list.
 
     Raises:
       UserError: if one does not exist.
     """
     found = split(names, "--against")
     for name in found:
-        if name not in RIVALS:
-            raise UserError(f"there is no contender '{name}': choose one of {', '.join(RIVALS)}.")
+        if name not in BASELINES:
+            raise UserError(
+                f"there is no contender '{name}': choose one of {', '.join(BASELINES)}."
+            )
     return found
 
 

@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxmnist.bench.interleave import Timed
 from jaxmnist.bench.options import OURS
-from jaxmnist.bench.turns import Timed
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
@@ -38,11 +38,11 @@ def contender_figures(
 
 
 def geometric_means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Returns the geometric mean over all rows of the ratio to every rival."""
-    rivals = [name for name in rows[0]["contenders"] if name != OURS]
+    """Returns the geometric mean over all rows of the ratio to every baseline."""
+    baselines = [name for name in rows[0]["contenders"] if name != OURS]
     return {
         name: statistics.geometric_mean([row["contenders"][name]["ratio"] for row in rows])
-        for name in rivals
+        for name in baselines
     }
 
 
@@ -71,8 +71,8 @@ def table(report: dict[str, Any]) -> str:
     lines.append("")
     if len(report["rows"]) > 1:
         means = report["geometric_mean_ratio"].items()
-        words = ", ".join(f"{value:.2f} against {name}" for name, value in means)
-        lines.append(f"geometric mean of ours/theirs over {len(report['rows'])} rows: {words}")
+        listed = ", ".join(f"{value:.2f} against {name}" for name, value in means)
+        lines.append(f"geometric mean of ours/theirs over {len(report['rows'])} rows: {listed}")
     augmented = report["rows"][0]["augment"]
     lines += [
         "examples/s and ours/theirs are medians over the rounds"

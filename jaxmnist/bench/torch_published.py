@@ -12,14 +12,16 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils import data
+from torch.utils.data import DataLoader
 
-from jaxmnist.alphabet import BLANK, SIDE
-from jaxmnist.bench.torch_side import device_meter, make_trainees, synchronise, torch_device
-from jaxmnist.bench.turns import Ready
+from jaxmnist.bench.interleave import Runner
+from jaxmnist.bench.torch_baselines import device_meter, make_trainers, synchronise, torch_device
 from jaxmnist.bench.workload import Workload
-from jaxmnist.data.sources import Labelled
-from jaxmnist.generate.transforms import MEAN, SD
+from jaxmnist.config import Augment
+from jaxmnist.constants import BLANK, SIDE
+from jaxmnist.data.dataset import Dataset
+from jaxmnist.generate.augment import MEAN, SD
 
 Picture = Image.Image
 
@@ -57,7 +59,7 @@ def affine(picture: Picture, degrees: float, shift: tuple[int, int], scale: floa
 
 
 def to_tensor(picture: Picture) -> Tensor:
-    """Makes (1, 28, 28) in [0, 1] (ToTensor)."""
+    """Converts to (1, 28, 28) in [0, 1] (ToTensor)."""
     return torch.from_numpy(np.array(picture)).unsqueeze(0).to(torch.float32).div(255)
 
 
@@ -66,42 +68,42 @@ def normalise(image: Tensor) -> Tensor:
     return image.clone().sub_(MEAN).div_(SD)
 
 
-def augmented(picture: Picture, augment: dict[str, Any]) -> Tensor:
+def augmented(picture: Picture, augment: Augment) -> Tensor:
     """Changes one digit at random; the fields are those of `config.augment`."""
-    if augment["crop_probability"] and torch.rand(1) < augment["crop_probability"]:
-        picture = crop_centre(picture, augment["crop_size"])
-    if limit := augment["rotation_degrees"]:
-        picture = rotate(picture, uniform(-limit, limit), augment["rotation_fill"])
-    if augment["invert_probability"] and torch.rand(1) < augment["invert_probability"]:
+    if augment.crop_probability and torch.rand(1) < augment.crop_probability:
+        picture = crop_centre(picture, augment.crop_size)
+    if limit := augment.rotation_degrees:
+        picture = rotate(picture, uniform(-limit, limit), augment.rotation_fill)
+    if augment.invert_probability and torch.rand(1) < augment.invert_probability:
         picture = invert(picture)
-    limit, reach, scale = augment["affine_degrees"], augment["translate"] * SIDE, augment["scale"]
-    if limit or reach or tuple(scale) != (1.0, 1.0):
+    limit, reach, scale = augment.affine_degrees, augment.translate * SIDE, augment.scale
+    if limit or reach or scale != (1.0, 1.0):
         shift = round(uniform(-reach, reach)), round(uniform(-reach, reach))
         picture = affine(picture, uniform(-limit, limit), shift, uniform(*scale))
     image = to_tensor(picture)
-    if augment["noise_probability"] and torch.rand(1) < augment["noise_probability"]:
-        image = image + augment["noise_sigma"] * torch.randn_like(image)
+    if augment.noise_probability and torch.rand(1) < augment.noise_probability:
+        image = image + augment.noise_sigma * torch.randn_like(image)
     return image
 
 
-class DigitSet(Dataset[tuple[Tensor, int]]):
+class DigitSet(data.Dataset[tuple[Tensor, int]]):
     """Single digits."""
 
-    def __init__(self, digits: Labelled, augment: dict[str, Any]) -> None:
+    def __init__(self, digits: Dataset, augment: Augment) -> None:
         self.digits, self.augment = digits, augment
 
     def __len__(self) -> int:
         return len(self.digits)
 
     def __getitem__(self, number: int) -> tuple[Tensor, int]:
-        picture = Image.fromarray(self.digits.images[number])
+        picture = Image.fromarray(np.asarray(self.digits.images[number]))
         return normalise(augmented(picture, self.augment)), int(self.digits.labels[number])
 
 
-class SequenceSet(Dataset[tuple[Tensor, Tensor]]):
+class SequenceSet(data.Dataset[tuple[Tensor, Tensor]]):
     """Sequences of 1 to `heads` digits, drawn when they are asked for, padded with black."""
 
-    def __init__(self, digits: Labelled, augment: dict[str, Any], heads: int, length: int) -> None:
+    def __init__(self, digits: Dataset, augment: Augment, heads: int, length: int) -> None:
         self.digits, self.augment, self.heads, self.length = digits, augment, heads, length
 
     def __len__(self) -> int:
@@ -112,22 +114,23 @@ class SequenceSet(Dataset[tuple[Tensor, Tensor]]):
         labels = torch.full((self.heads,), BLANK)
         length = int(torch.randint(1, self.heads + 1, ()))
         for place, chosen in enumerate(torch.randint(len(self.digits), (length,)).tolist()):
-            picture = Image.fromarray(self.digits.images[chosen])
+            picture = Image.fromarray(np.asarray(self.digits.images[chosen]))
             canvas[:, :, SIDE * place : SIDE * (place + 1)] = augmented(picture, self.augment)
             labels[place] = int(self.digits.labels[chosen])
         return normalise(canvas), labels
 
 
-def prepare_published(work: Workload) -> Ready:
+def prepare_published(work: Workload) -> Runner:
     """Prepares training in the published way, one seed after the other."""
     device_bytes, device = device_meter(), torch_device()
-    augment, heads = work.settings["augment"], work.recipe.network.architecture.heads
-    train, examples = work.digits.train, work.recipe.examples
-    dataset: Dataset[Any] = (
+    augment, heads = work.config.augment, work.experiment.network.architecture.heads
+    train = work.experiment.splits.train
+    examples = work.experiment.spec.num_examples
+    dataset: data.Dataset[Any] = (
         SequenceSet(train, augment, heads, examples) if heads > 1 else DigitSet(train, augment)
     )
-    trainees = make_trainees(work)
-    loader = DataLoader(dataset, batch_size=work.recipe.batch_size, shuffle=True, drop_last=True)
+    trainers = make_trainers(work)
+    loader = DataLoader(dataset, batch_size=work.config.batch_size, shuffle=True, drop_last=True)
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         while True:
@@ -136,10 +139,10 @@ def prepare_published(work: Workload) -> Ready:
     endless = batches()
 
     def run(steps: int) -> None:
-        for trainee in trainees:
+        for trainer in trainers:
             for _ in range(steps):
                 images, labels = next(endless)
-                trainee.step(images.to(device), labels.to(device)).item()
+                trainer.step(images.to(device), labels.to(device)).item()
         synchronise()
 
-    return Ready(run, device_bytes)
+    return Runner(run, device_bytes)

@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import io
 import math
 import zlib
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxmnist.alphabet import DIGITS, SIDE
-from jaxmnist.data.unpack import unpack
+from jaxmnist.constants import DIGITS, SIDE
 from jaxmnist.errors import UserError
+from jaxmnist.files import Readable, read_bounded
 
 IMAGES_MAGIC, LABELS_MAGIC = 0x0803, 0x0801  # unsigned bytes, in three dimensions or in one
 
@@ -73,8 +72,8 @@ def _unpack(path: Path) -> bytearray:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
-            stream: io.BufferedIOBase = gzip.GzipFile(fileobj=file) if packed else file
-            return unpack(stream, path)
+            stream: Readable = gzip.GzipFile(fileobj=file) if packed else file
+            return read_bounded(stream, path)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: put MNIST's four files there.") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -1,22 +1,28 @@
-"""Reads people's own labelled images from an npz file."""
+"""Reads labelled images of one's own from an npz file."""
 
 import io
 import math
+import tokenize
 import warnings
 import zipfile
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from jaxtyping import Int, UInt8
 from numpy.lib import format as npy
 
-from jaxmnist.alphabet import BLANK, SIDE
-from jaxmnist.data.unpack import LIMIT, unpack
+from jaxmnist.constants import BLANK, SIDE
 from jaxmnist.errors import UserError
+from jaxmnist.files import UNPACKED_LIMIT, read_bounded
+from jaxmnist.formats.zip_members import ZIP_ERRORS, open_member
 
 MADE = "a file that numpy.savez(FILE, x=images, y=labels) has written"
 LONGEST_HEADER = 1 << 16  # bytes; NumPy itself reads no more than 10,000
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+# What reading a damaged file raises: a header of npy is parsed as Python, and may be odd enough for
+# a warning, which is an error here.
+NPZ_ERRORS = (*ZIP_ERRORS, SyntaxError, tokenize.TokenError, TypeError, Warning)
 
 
 def read_npz(
@@ -28,7 +34,7 @@ def read_npz(
       path: an npz file with `x` uint8 (N, 28, W), 0 = ground and 255 = ink, and `y` integer (N,)
         or (N, K), padded with 10. W may be anything up to 28 * max_length.
       max_length: how many digits the network reads.
-      has_blank: whether it can also say that there is nothing.
+      has_blank: whether it has a class for nothing.
 
     Raises:
       UserError: if the file is missing, damaged, or not of this form.
@@ -69,10 +75,10 @@ def read_npz(
             f"{path}: y has more digits than the {max_length} this network reads: leave those "
             "images out, or train a longer one."
         )
-    if len(images) * SIDE * width > LIMIT:
+    if len(images) * SIDE * width > UNPACKED_LIMIT:
         raise UserError(
-            f"{path}: {len(images):,} images take over {LIMIT:,} bytes as this network reads them: "
-            "part them into several files."
+            f"{path}: {len(images):,} images take over {UNPACKED_LIMIT:,} bytes as this network "
+            "reads them: split them into several files."
         )
     labels = labels[:, :max_length]
     images = np.pad(images, ((0, 0), (0, 0), (0, width - images.shape[2])))
@@ -81,34 +87,34 @@ def read_npz(
 
 
 def _members(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Reads the arrays `x` and `y`; other members are not even looked at, and none is extracted."""
+    """Reads the arrays `x` and `y`; no other member is read, and none is extracted."""
     if path.exists() and not path.is_file():  # a pipe may wait for ever, a device never ends
         raise UserError(f"{path} is not a readable npz file (it is no file): name {MADE}.")
     try:
-        with zipfile.ZipFile(path) as archive, warnings.catch_warnings(action="error"):
-            return _array(path, archive, "x"), _array(path, archive, "y")
+        with (
+            path.open("rb") as file,
+            zipfile.ZipFile(file) as archive,
+            warnings.catch_warnings(action="error"),
+        ):
+            return _array(path, file, archive, "x"), _array(path, file, archive, "y")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: name {MADE}.") from None
-    except UserError:
-        raise
-    except Exception as error:  # zip and npy files can be damaged in very many ways
+    except NPZ_ERRORS as error:
         problem = type(error).__name__
         raise UserError(f"{path} is not a readable npz file ({problem}): name {MADE}.") from None
 
 
-def _array(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
+def _array(path: Path, file: IO[bytes], archive: zipfile.ZipFile, name: str) -> np.ndarray:
     """Reads one array; its header has to agree with the bytes that follow it."""
     try:
         member = archive.getinfo(f"{name}.npy")
     except KeyError:
         raise UserError(f"{path} needs two arrays, x (images) and y (labels).") from None
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        # Of other methods zipfile unpacks whatever comes, however little it was asked for.
-        raise UserError(f"{path} is compressed in an unusual way: name {MADE}.")
-    with archive.open(member) as stream:
-        content = unpack(stream, path)
+    content = read_bounded(open_member(file, archive, member), path)
     header = io.BytesIO(content[:LONGEST_HEADER])
-    read_header = HEADERS[npy.read_magic(header)]
+    read_header = HEADERS.get(npy.read_magic(header))
+    if read_header is None:
+        raise ValueError("another version of npy")
     shape, by_columns, dtype = read_header(header)
     if dtype.hasobject:
         raise UserError(

@@ -1,9 +1,8 @@
-"""Where digits come from: a folder, a download through tensorflow-datasets, or the stand-in.
+"""Sources of digits: a folder, a download through tensorflow-datasets, or the fallback dataset.
 
-`load_digits` is the only door. Every source gives the official order of examples.
+`load_splits` reads and splits one; every source gives the official order of examples.
 """
 
-import hashlib
 import os
 import shutil
 import sys
@@ -14,10 +13,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from jaxmnist.alphabet import SIDE
-from jaxmnist.caches import cache_folder
+from jaxmnist.config import Data
+from jaxmnist.constants import SIDE
 from jaxmnist.data import idx
+from jaxmnist.data.dataset import Dataset, Splits, dataset_name
 from jaxmnist.errors import UserError
+from jaxmnist.runtime import cache_folder
 
 # sha256 of the unpacked official files.
 OFFICIAL = {
@@ -27,97 +28,46 @@ OFFICIAL = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 VARIABLE = "JAXMNIST_DATA"
-ALIGNMENT = 64  # bytes: where JAX takes an array as it lies
-PROBE_SECONDS = 5.0  # a machine without a network is told apart within this time
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Images with their labels."""
-
-    images: UInt8[np.ndarray, "n 28 28"]  # 0 = ground, 255 = ink
-    labels: UInt8[np.ndarray, " n"]
-
-    def __len__(self) -> int:
-        return len(self.labels)
+ALIGNMENT = 64  # bytes: JAX copies an array that starts elsewhere
+PROBE_SECONDS = 5.0  # within which a machine without a network is recognised
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as it was published, and what every result has to say of it."""
+    """A data set in its published order."""
 
-    train: Labelled
-    test: Labelled
-    name: str  # "dir", "tfds" or "digits8x8"
+    train: Dataset
+    test: Dataset
+    source: str  # "dir", "tfds" or "digits8x8"
     official: bool  # byte for byte MNIST, so that published figures may stand beside a result
 
-    def title(self) -> str:
-        """Names the data set as results do."""
-        if self.official:
-            return "MNIST"
-        return "digits of your own" if self.name == "dir" else f"the stand-in {self.name}"
+    @property
+    def name(self) -> str:
+        """Identifies the data set: `mnist`, `own` or `digits8x8`."""
+        return dataset_name(self.source, official=self.official)
 
 
-@dataclass(frozen=True)
-class Digits:
-    """A data set with a validation part, taken from the training part."""
-
-    train: Labelled
-    validation: Labelled
-    test: Labelled
-    source: str
-    official: bool
-    title: str
-
-    def part(self, name: str) -> Labelled:
-        """Returns the digits called `held_out`, `train` or `test`."""
-        return {"held_out": self.validation, "train": self.train, "test": self.test}[name]
-
-    def fingerprint(self) -> str:
-        """Returns a sha256 over all images and labels in their parts and order."""
-        digest = hashlib.sha256()
-        for part in (self.train, self.validation, self.test):
-            digest.update(np.ascontiguousarray(part.images))  # no copy where it is already
-            digest.update(np.ascontiguousarray(part.labels))
-        return digest.hexdigest()
-
-
-def load_digits(
-    *,
-    source: str,
-    dir: str,  # noqa: A002 - the name of the configuration field
-    verify: bool,
-    train_examples: int,
-    validation_examples: int,
-    shuffle: bool,
-    split_seed: int,
-) -> Digits:
-    """Loads a data set and parts validation digits from training digits.
+def load_splits(data: Data) -> Splits:
+    """Loads a data set and splits validation digits from training digits.
 
     Args:
-      source: `dir`, `tfds`, `digits8x8`, or `auto`: the folder if one is given or the download was
-        made before, else the download, else (with a warning) the stand-in.
-      dir: where the four idx files are; empty means `$JAXMNIST_DATA`.
-      verify: refuse files that are not MNIST's own, by sha256.
-      train_examples: digits to train on; a stand-in keeps only the proportion.
-      validation_examples: digits to validate on.
-      shuffle: whether they are parted at random; else the first digits train, the next validate.
-      split_seed: decides, alone, the permutation that parts the two.
+      data: the fields `data.*` of a configuration. A fallback dataset keeps only the proportion of
+        training to validation digits.
 
     Raises:
-      UserError: if the source is unknown, unreachable or damaged, or has too few digits.
+      UserError: if the source is unreachable or damaged, or has too few digits.
     """
-    found = load_source(source, dir, verify=verify)
+    found = load_source(data.source, data.dir, verify=data.verify)
     order = np.arange(len(found.train))
-    if shuffle:
+    if data.shuffle:
         # RandomState, as its stream is one that NumPy keeps for ever.
-        order = np.random.RandomState(split_seed).permutation(len(found.train))
-    train, validation = _split(found, train_examples, validation_examples, order)
-    return Digits(train, validation, found.test, found.name, found.official, found.title())
+        order = np.random.RandomState(data.split_seed).permutation(len(found.train))
+    train, validation = _split(found, data.train_examples, data.validation_examples, order)
+    return Splits(train, validation, found.test, found.source, found.official)
 
 
 def load_source(source: str, folder: str = "", *, verify: bool = True) -> Source:
-    """Loads a data set as it was published; the arguments and errors are those of `load_digits`."""
+    """Loads a data set in its official order; fields and errors are those of `load_splits`."""
     folder = folder or os.environ.get(VARIABLE, "")
     choices = {
         "auto": lambda: _auto(folder, verify),
@@ -138,7 +88,7 @@ def _auto(folder: str, verify: bool) -> Source:
     except UserError as error:
         print(
             f"WARNING: no MNIST here. {error}\n"
-            "WARNING: taking the stand-in instead: 1,797 real 8x8 digits, upsampled. "
+            "WARNING: using the fallback dataset instead: 1,797 real 8x8 digits, upsampled. "
             "Its figures are NOT MNIST figures.\n"
             f"WARNING: for MNIST, set {VARIABLE} to a folder with its four files, or go online.",
             file=sys.stderr,
@@ -152,10 +102,10 @@ def _from_folder(folder: str, verify: bool) -> Source:
         raise UserError(f"data.source is 'dir': set data.dir or {VARIABLE} to MNIST's folder.")
     if not os.path.isdir(folder):
         raise UserError(f"{folder} is not a folder: set data.dir or {VARIABLE} to MNIST's folder.")
-    return read_folder(Path(folder), name="dir", verify=verify)
+    return read_folder(Path(folder), source="dir", verify=verify)
 
 
-def read_folder(folder: Path, *, name: str, verify: bool) -> Source:
+def read_folder(folder: Path, *, source: str, verify: bool) -> Source:
     """Reads the four idx files of a folder (`.gz` or not) and checks them.
 
     Raises:
@@ -173,7 +123,7 @@ def read_folder(folder: Path, *, name: str, verify: bool) -> Source:
                 raise UserError(_not_official(path, digest))
     train = _pair(folder, "train", *list(arrays.values())[:2])
     test = _pair(folder, "t10k", *list(arrays.values())[2:])
-    return Source(train, test, name, official)
+    return Source(train, test, source, official)
 
 
 def _not_official(path: Path, digest: str) -> str:
@@ -186,7 +136,7 @@ def _not_official(path: Path, digest: str) -> str:
     )
 
 
-def _pair(folder: Path, split: str, images: np.ndarray, labels: np.ndarray) -> Labelled:
+def _pair(folder: Path, split: str, images: np.ndarray, labels: np.ndarray) -> Dataset:
     if len(images) != len(labels):
         raise UserError(
             f"{folder} has {len(images):,} {split} images but {len(labels):,} labels: "
@@ -194,11 +144,11 @@ def _pair(folder: Path, split: str, images: np.ndarray, labels: np.ndarray) -> L
         )
     if not len(labels):
         raise UserError(f"{folder} has no {split} examples: fetch the files again.")
-    return Labelled(images, labels)
+    return Dataset(images, labels)
 
 
 def in_cache() -> bool:
-    """Says whether MNIST has been downloaded before."""
+    """Returns whether MNIST has been downloaded before."""
     return all((cache_folder() / "mnist" / f"{name}.gz").exists() for name in OFFICIAL)
 
 
@@ -206,11 +156,13 @@ def _from_tfds() -> Source:
     folder = cache_folder() / "mnist"
     if not in_cache():
         _download(folder)
-    return read_folder(folder, name="tfds", verify=True)
+    return read_folder(folder, source="tfds", verify=True)
 
 
 def _download(folder: Path) -> None:
-    """Fetches the four files with tensorflow-datasets' addresses and checksums, no TensorFlow."""
+    """Downloads the four files from tensorflow-datasets' addresses; TensorFlow is not needed."""
+    import requests
+
     try:
         import tensorflow_datasets as tfds
     except ImportError:
@@ -236,26 +188,31 @@ def _download(folder: Path) -> None:
             partial = folder / f"{name}.partial"
             shutil.copyfile(path, partial)
             partial.rename(folder / name)
+    except (
+        requests.RequestException,  # which is an OSError, so it comes first
+        tfds.download.download_manager.NonMatchingChecksumError,
+        tfds.download.util.DownloadError,
+    ) as error:
+        raise UserError(f"the download of MNIST failed ({error}): try again later.") from error
     except OSError as error:
         raise UserError(f"MNIST could not be stored in {folder} ({error}): make room.") from None
-    except Exception as error:  # whatever the downloader meets is a failed download to a person
-        raise UserError(f"the download of MNIST failed ({error}): try again later.") from None
 
 
 def _reachable(url: str) -> bool:
-    """Asks for a file's header; without this, tensorflow-datasets retries for minutes."""
+    """Returns whether a file's header can be fetched."""
+    # Without this test, tensorflow-datasets retries for minutes where there is no network.
     import requests
 
     answers: list[bool] = []
 
-    def ask() -> None:
+    def fetch_header() -> None:
         try:
             answers.append(requests.head(url, timeout=PROBE_SECONDS, allow_redirects=True).ok)
         except requests.RequestException:
             answers.append(False)
 
     # A thread, because a name server that never answers is not covered by the time-out.
-    thread = threading.Thread(target=ask, daemon=True)
+    thread = threading.Thread(target=fetch_header, daemon=True)
     thread.start()
     thread.join(2 * PROBE_SECONDS)
     return answers == [True]
@@ -273,15 +230,15 @@ def _from_sklearn() -> Source:
         enlarged = Image.fromarray(digit).resize((20, 20), Image.Resampling.BILINEAR)
         frame[4:24, 4:24] = np.asarray(enlarged)
     labels = data.target.astype(np.uint8)
-    parts = Labelled(large[:1500], labels[:1500]), Labelled(large[1500:], labels[1500:])
-    return Source(*parts, name="digits8x8", official=False)
+    parts = Dataset(large[:1500], labels[:1500]), Dataset(large[1500:], labels[1500:])
+    return Source(*parts, source="digits8x8", official=False)
 
 
 def _split(
     found: Source, train: int, validation: int, order: Int[np.ndarray, " n"]
-) -> tuple[Labelled, Labelled]:
+) -> tuple[Dataset, Dataset]:
     total = len(found.train)
-    if found.name == "digits8x8":
+    if found.source == "digits8x8":
         share = total * validation // (train + validation)
         validation = max(share, 1 if validation else 0)
         train = total - validation
@@ -291,17 +248,17 @@ def _split(
             f"but there are {total:,} training digits: lower one of them."
         )
     first, second = order[:train], order[train : train + validation]
-    images, labels = found.train.images, found.train.labels
+    images, labels = np.asarray(found.train.images), found.train.labels
     return (
-        Labelled(_aligned_rows(images, first), labels[first]),
-        Labelled(_aligned_rows(images, second), labels[second]),
+        Dataset(_aligned_rows(images, first), labels[first]),
+        Dataset(_aligned_rows(images, second), labels[second]),
     )
 
 
 def _aligned_rows(
     images: UInt8[np.ndarray, "n 28 28"], numbers: Int[np.ndarray, " m"]
 ) -> UInt8[np.ndarray, "m 28 28"]:
-    """Copies images to where JAX takes them as they lie: a CPU's devices share this one copy."""
+    """Copies images to aligned memory, which JAX uses as it is: a CPU's devices share this copy."""
     size = len(numbers) * SIDE * SIDE
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT

@@ -5,7 +5,7 @@ is a convolution followed by whatever its family puts after it. Layers that the 
 creates and never calls are left out, as they are in the published counts.
 """
 
-from jaxmnist.alphabet import DIGITS
+from jaxmnist.constants import DIGITS
 from jaxmnist.models.layers import (
     AvgPool,
     BatchNorm,
@@ -21,7 +21,7 @@ from jaxmnist.models.network import Architecture
 
 
 def classifier(*layers: Layer) -> Architecture:
-    """Makes an architecture that ends in one vector of ten logits."""
+    """Returns an architecture that ends in one vector of ten logits."""
     return Architecture(layers, heads=1, classes=DIGITS)
 
 

@@ -1,8 +1,8 @@
-"""The layers a model is made of: Flax modules that leave the layout of arrays to a backend.
+"""The layers a model is made of: Flax modules that leave the order of axes to a layout.
 
 Defaults are PyTorch's, because the published systems used PyTorch's: weights *and* biases start
 uniform in +-1/sqrt(fan_in), batch normalisation keeps the unbiased variance with weight 0.1.
-Every layer is called as `layer(x, backend=..., train=...)`.
+Every layer is called as `layer(x, layout=..., train=...)`.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxmnist.models.backend import Backend
+from jaxmnist.models.layout import Layout
 from jaxmnist.rng import hashed_bits
 
 
@@ -29,7 +29,7 @@ def uniform_fan_in(fan_in: int) -> Callable[..., Array]:
 class Layer(nn.Module):
     """What all layers share; the ones below differ in `__call__`."""
 
-    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
+    def __call__(self, x: Array, *, layout: Layout, train: bool) -> Array:
         raise NotImplementedError
 
 
@@ -42,13 +42,13 @@ class Conv(Layer):
     bias: bool = True
 
     @nn.compact
-    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
-        channels = x.shape[backend.feature_axis]
+    def __call__(self, x: Array, *, layout: Layout, train: bool) -> Array:
+        channels = x.shape[layout.feature_axis]
         init = uniform_fan_in(channels * self.size**2)
         shape = (self.size, self.size, channels, self.features)
-        x = backend.conv(x, self.param("kernel", init, shape), self.padding)
+        x = layout.conv(x, self.param("kernel", init, shape), self.padding)
         if self.bias:
-            x += backend.per_feature(self.param("bias", init, (self.features,)), x.ndim)
+            x += layout.per_feature(self.param("bias", init, (self.features,)), x.ndim)
         return x
 
 
@@ -58,11 +58,11 @@ class Dense(Layer):
     features: int
 
     @nn.compact
-    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
-        inputs = x.shape[backend.feature_axis]
+    def __call__(self, x: Array, *, layout: Layout, train: bool) -> Array:
+        inputs = x.shape[layout.feature_axis]
         init = uniform_fan_in(inputs)
-        x = backend.dense(x, self.param("kernel", init, (inputs, self.features)))
-        return x + backend.per_feature(self.param("bias", init, (self.features,)), x.ndim)
+        x = layout.dense(x, self.param("kernel", init, (inputs, self.features)))
+        return x + layout.per_feature(self.param("bias", init, (self.features,)), x.ndim)
 
 
 class BatchNorm(Layer):
@@ -77,8 +77,8 @@ class BatchNorm(Layer):
     epsilon: float = 1e-5
 
     @nn.compact
-    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
-        features = x.shape[backend.feature_axis]
+    def __call__(self, x: Array, *, layout: Layout, train: bool) -> Array:
+        features = x.shape[layout.feature_axis]
         mean = self.variable("batch_stats", "mean", jnp.zeros, (features,), x.dtype)
         var = self.variable("batch_stats", "var", jnp.ones, (features,), x.dtype)
         count = self.variable("batch_stats", "count", jnp.zeros, (), jnp.int32)
@@ -87,7 +87,7 @@ class BatchNorm(Layer):
 
         centre, spread = mean.value, var.value
         if train:
-            centre, spread, values = backend.moments(x)
+            centre, spread, values = layout.moments(x)
             if not self.is_initializing():
                 unbiased = spread * (values / max(values - 1, 1))
                 mean.value += self.momentum * (centre - mean.value)
@@ -95,14 +95,14 @@ class BatchNorm(Layer):
                 count.value += 1
         factor = scale * jax.lax.rsqrt(spread + self.epsilon)
         # The mean goes first: x * factor + (bias - mean * factor) loses digits to cancellation.
-        x = (x - backend.per_feature(centre, x.ndim)) * backend.per_feature(factor, x.ndim)
-        return x + backend.per_feature(bias, x.ndim)
+        x = (x - layout.per_feature(centre, x.ndim)) * layout.per_feature(factor, x.ndim)
+        return x + layout.per_feature(bias, x.ndim)
 
 
 class Relu(Layer):
     """max(x, 0)."""
 
-    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
+    def __call__(self, x: Array, *, layout: Layout, train: bool) -> Array:
         return nn.relu(x)
 
 
@@ -111,10 +111,10 @@ class Dropout(Layer):
 
     rate: float
 
-    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
+    def __call__(self, x: Array, *, layout: Layout, train: bool) -> Array:
         if not train or not self.rate:
             return x
-        bits = hashed_bits(self.make_rng("dropout"), backend.number(x))
+        bits = hashed_bits(self.make_rng("dropout"), layout.number(x))
         kept = bits >= jnp.uint32(self.rate * 2**32)
         return jnp.where(kept, x * (1 / (1 - self.rate)), 0)
 
@@ -124,8 +124,8 @@ class MaxPool(Layer):
 
     window: int = 2
 
-    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
-        return backend.max_pool(x, self.window)
+    def __call__(self, x: Array, *, layout: Layout, train: bool) -> Array:
+        return layout.max_pool(x, self.window)
 
 
 class AvgPool(Layer):
@@ -133,15 +133,15 @@ class AvgPool(Layer):
 
     window: int | None = None
 
-    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
-        return backend.avg_pool(x, self.window)
+    def __call__(self, x: Array, *, layout: Layout, train: bool) -> Array:
+        return layout.avg_pool(x, self.window)
 
 
 class Flatten(Layer):
     """Feature map to feature vector, in PyTorch's channel-height-width order."""
 
-    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
-        return backend.flatten(x)
+    def __call__(self, x: Array, *, layout: Layout, train: bool) -> Array:
+        return layout.flatten(x)
 
 
 class SplitColumns(Layer):
@@ -149,5 +149,5 @@ class SplitColumns(Layer):
 
     count: int
 
-    def __call__(self, x: Array, *, backend: Backend, train: bool) -> Array:
-        return backend.columns_to_batch(x, self.count)
+    def __call__(self, x: Array, *, layout: Layout, train: bool) -> Array:
+        return layout.columns_to_batch(x, self.count)

@@ -1,4 +1,4 @@
-"""The one Flax module: an architecture, which is data, made runnable on a backend."""
+"""The one Flax module: runs an architecture, which is data, in a layout."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from jaxmnist.models.backend import Backend
 from jaxmnist.models.layers import Layer
+from jaxmnist.models.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Architecture:
     classes: int
 
     def named_layers(self) -> list[tuple[str, Layer]]:
-        """Names layers by kind and count within the kind: `conv1`, `relu1`, `conv2`, ..."""
+        """Returns the layers with their names: `conv1`, `relu1`, `conv2`, ..."""
         counts: Counter[str] = Counter()
         named = []
         for layer in self.layers:
@@ -32,7 +34,7 @@ class Architecture:
 
 
 class Weights(NamedTuple):
-    """What a network computes with: two of Flax's collections."""
+    """The variables of a network: two of Flax's collections."""
 
     params: Any
     batch_stats: Any
@@ -46,20 +48,23 @@ class Network(nn.Module):
     """
 
     architecture: Architecture
-    backend: Backend
-    watch: Callable[[str, Layer, tuple[int, ...]], None] | None = None  # told every layer's shape
+    layout: Layout
+    layer_hook: Callable[[str, Layer, tuple[int, ...]], None] | None = None  # called after a layer
 
-    def parted(self, axis: str | None) -> "Network":
-        """Returns the same network for batches of which every device along `axis` has a part."""
-        return self.clone(backend=self.backend.parted(axis))
+    def with_axis(self, axis_name: str | None) -> "Network":
+        """Returns the network for batches of which every device along `axis_name` has a shard."""
+        return self.clone(layout=self.layout.with_axis(axis_name))
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "batch height width"], *, train: bool
+        self,
+        images: Float[Array, "batch height width"] | Float[np.ndarray, "batch height width"],
+        *,
+        train: bool,
     ) -> Float[Array, "batch heads classes"]:
-        x = self.backend.enter(images)
+        x = self.layout.from_images(jnp.asarray(images))
         for name, layer in self.architecture.named_layers():
-            x = layer.clone(name=name, parent=self)(x, backend=self.backend, train=train)
-            if self.watch:
-                self.watch(name, layer, x.shape)
-        return self.backend.leave(x, self.architecture.heads, self.architecture.classes)
+            x = layer.clone(name=name, parent=self)(x, layout=self.layout, train=train)
+            if self.layer_hook:
+                self.layer_hook(name, layer, x.shape)
+        return self.layout.to_logits(x, self.architecture.heads, self.architecture.classes)

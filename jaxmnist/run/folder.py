@@ -1,36 +1,35 @@
-"""The run folder: whose it is, and files that are either whole or not there."""
+"""The run folder: which configuration it belongs to, and atomic writes of its files."""
 
 import contextlib
-import hashlib
 import json
 import os
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxmnist.durable import write_whole
+from jaxmnist.config import LOCATION_FIELDS, Config, config_hash, flatten, to_dict, upgrade
 from jaxmnist.errors import UserError
-from jaxmnist.settings import flatten
+from jaxmnist.files import atomic_write
+from jaxmnist.run.summary_schema import Summary
+from jaxmnist.typed_json import from_json
 
-# Where data lies is no part of what is computed; that it is the same data is checked on resuming.
-LOCATION_FIELDS = {"data.dir"}
 # What a process leaves that was killed before its folder had a configuration.
 BEGUN = {"plots", "config.json.partial"}
 START_AGAIN = "put the right one there, or give another --workdir"
-REPEAT_THE_END = "remove it, and the same command writes it again from the last checkpoint"
+REPEAT_THE_END = "remove it, and rerun to write it again from the last checkpoint"
 
 
 class RunFolder:
-    """A folder with `config.json` in it; making the object writes nothing."""
+    """A folder with `config.json` in it; creating the object writes nothing."""
 
-    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
-        """Finds out whether a folder may be used for a run with these settings.
+    def __init__(self, path: Path, config: Config) -> None:
+        """Checks that a folder may be used for a run with this configuration.
 
         Raises:
           UserError: if `path` is a file or belongs to another configuration.
         """
-        self.path, self.settings = path, settings
+        self.path, self.config = path, config
         try:
             os.fsencode(path).decode()  # Orbax and JSON take no other names
             self.refuse_others()
@@ -40,20 +39,25 @@ class RunFolder:
             raise _unusable(path, "its name is not UTF-8") from None
 
     def refuse_others(self) -> None:
-        """Makes sure that the folder belongs to these settings, or to nobody yet.
+        """Checks that the folder belongs to this configuration, or to none yet.
 
         Raises:
           UserError: if it does not.
         """
-        if (self.path / "config.json").exists():
-            _refuse_other(self.path, self.settings)
+        path = self.path / "config.json"
+        if path.exists():
+            if changes := self._differences(path, read_json(path)):
+                raise UserError(
+                    f"{self.path} belongs to another configuration, which differs in {changes}: "
+                    "give another --workdir."
+                )
         elif self.path.exists() and {file.name for file in self.path.iterdir()} - BEGUN:
             raise UserError(
                 f"{self.path} is not empty and not a run folder: give another --workdir."
             )
 
     def create(self) -> None:
-        """Makes the folder, if it is not there, and says in it whose it is.
+        """Creates the folder with its `config.json`, unless they are there.
 
         Raises:
           UserError: if it cannot be written; no folder is left behind then.
@@ -64,7 +68,7 @@ class RunFolder:
             made = [folder for folder in (plots, *plots.parents) if not folder.exists()]
             plots.mkdir(parents=True, exist_ok=True)
             if not (self.path / "config.json").exists():
-                text = json.dumps(self.settings, indent=2, sort_keys=True)
+                text = json.dumps(to_dict(self.config), indent=2, sort_keys=True)
                 self.write("config.json", text + "\n")
         except OSError as error:
             for folder in made:
@@ -72,46 +76,79 @@ class RunFolder:
                     folder.rmdir()
             raise _unusable(self.path, error.strerror) from None
 
+    def stored_config_hash(self) -> str:
+        """Returns the hash of `config.json` as it lies on the disk, old field names included.
+
+        The checkpoints of a run hold this hash, so that a run of an older version can be resumed.
+
+        Raises:
+          UserError: if the file is missing or damaged.
+        """
+        return config_hash(read_json(self.path / "config.json"))
+
     def write(self, name: str, text: str) -> Path:
-        """Replaces a file whole: after a crash there is the old text or the new one."""
+        """Replaces a file atomically.
+
+        Raises:
+          UserError: if it cannot be written.
+        """
         target = self.path / name
         try:
-            return write_whole(target, text)
+            return atomic_write(target, text)
         except OSError as error:
             raise UserError(
-                f"{target} cannot be written ({error.strerror}): mend that, and the same command "
-                "goes on."
+                f"{target} cannot be written ({error.strerror}): fix it and rerun to resume."
             ) from None
 
     def write_lines(self, name: str, rows: Sequence[dict[str, Any]]) -> Path:
         """Replaces a file of one JSON object a line."""
         return self.write(name, "".join(json.dumps(row) + "\n" for row in rows))
 
-    def summary(self) -> dict[str, Any] | None:
-        """Returns the summary of a finished run, None of an unfinished one."""
+    def summary(self) -> Summary | None:
+        """Returns the summary of a finished run, None of an unfinished one.
+
+        Raises:
+          UserError: if it is damaged, or of another configuration.
+        """
         path = self.path / "summary.json"
         if not path.exists():
             return None
-        return read_json(path, mend=REPEAT_THE_END)
+        tree = read_json(path, fix=REPEAT_THE_END)
+        try:
+            summary = from_json(Summary, tree)
+        except ValueError as error:
+            raise UserError(
+                f"{path} is damaged, or of another version ({error}): {REPEAT_THE_END}."
+            ) from None
+        if self._differences(path, summary.config):
+            raise UserError(f"{path} is of another configuration: {REPEAT_THE_END}.")
+        return summary
+
+    def _differences(self, path: Path, stored: Mapping[str, Any]) -> str:
+        """Returns how a stored configuration differs from this run's; empty if it does not."""
+        here = flatten(json.loads(json.dumps(to_dict(self.config))))
+        try:
+            there = flatten(upgrade(stored))
+        except RecursionError:  # groups in groups in groups
+            raise UserError(f"{path} is damaged: {START_AGAIN}.") from None
+        differing = sorted(
+            field
+            for field in (there.keys() | here.keys()) - LOCATION_FIELDS
+            if there.get(field) != here.get(field)
+        )
+        short = reprlib.repr
+        return ", ".join(
+            f"{field} ({short(there.get(field))} there, {short(here.get(field))} here)"
+            for field in differing
+        )
 
 
-def configuration_hash(settings: dict[str, Any]) -> str:
-    """Returns the SHA-256 of all settings but where data lies."""
-    fields = {k: v for k, v in flatten(settings).items() if k not in LOCATION_FIELDS}
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-
-def _unusable(path: Path, reason: str | None) -> UserError:
-    shown = str(path).encode(errors="replace").decode()
-    return UserError(f"{shown} cannot be a run folder ({reason}): give another --workdir.")
-
-
-def read_json(path: Path, mend: str = START_AGAIN) -> dict[str, Any]:
+def read_json(path: Path, fix: str = START_AGAIN) -> dict[str, Any]:
     """Reads a JSON file of a run folder.
 
     Args:
       path: of the file.
-      mend: what to do if it is damaged.
+      fix: what to do if it is damaged.
 
     Raises:
       UserError: if it is missing or damaged.
@@ -125,27 +162,10 @@ def read_json(path: Path, mend: str = START_AGAIN) -> dict[str, Any]:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise UserError(f"{path} is damaged: {mend}.")
+        raise UserError(f"{path} is damaged: {fix}.")
     return content
 
 
-def _refuse_other(path: Path, settings: dict[str, Any]) -> None:
-    new = flatten(json.loads(json.dumps(settings)))
-    try:
-        old = flatten(read_json(path / "config.json"))
-        differing = sorted(
-            field
-            for field in (old.keys() | new.keys()) - LOCATION_FIELDS
-            if old.get(field) != new.get(field)
-        )
-    except RecursionError:  # groups in groups in groups
-        raise UserError(f"{path / 'config.json'} is damaged: {START_AGAIN}.") from None
-    if differing:
-        short = reprlib.repr
-        changes = ", ".join(
-            f"{f} ({short(old.get(f))} there, {short(new.get(f))} here)" for f in differing
-        )
-        raise UserError(
-            f"{path} belongs to another configuration, which differs in {changes}: "
-            "give another --workdir."
-        )
+def _unusable(path: Path, reason: str | None) -> UserError:
+    readable = str(path).encode(errors="replace").decode()
+    return UserError(f"{readable} cannot be a run folder ({reason}): give another --workdir.")

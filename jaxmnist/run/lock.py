@@ -1,4 +1,4 @@
-"""One process a run folder: a lock that goes away with its process, however that ends."""
+"""One process a run folder: a lock that ends with its process, however that ends."""
 
 import contextlib
 import os
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jaxmnist.durable import write_whole
 from jaxmnist.errors import UserError
+from jaxmnist.files import atomic_write
 
 try:
     import fcntl
@@ -18,13 +18,13 @@ except ImportError:  # Windows has other locks; there, two runs in one folder ar
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keeps other processes out of a folder that exists, until the block ends.
+    """Locks an existing folder against other processes, until the block ends.
 
-    The lock is the kernel's (flock), on the folder itself. The file `.lock` only says who has it,
-    and stays. On a network file system the lock reaches other machines where that passes locks on.
+    The lock is the kernel's (flock), on the folder itself. The file `.lock` only names its owner,
+    and stays. On a network file system other machines see the lock where that passes locks on.
 
     Raises:
-      UserError: if another process is in there, or the lock cannot be written.
+      UserError: if another process has it, or the lock cannot be written.
     """
     if not fcntl:
         yield
@@ -43,9 +43,11 @@ def locked(folder: Path) -> Iterator[None]:
                 "--workdir."
             ) from None
         try:
-            write_whole(path, f"process {os.getpid()} on {socket.gethostname()}\n")
+            atomic_write(path, f"process {os.getpid()} on {socket.gethostname()}\n")
         except OSError as error:
-            raise UserError(f"{path} cannot be written ({error.strerror}): mend that.") from None
+            raise UserError(
+                f"{path} cannot be written ({error.strerror}): fix it and rerun to resume."
+            ) from None
         yield
     finally:
         os.close(descriptor)  # which also unlocks

@@ -1,4 +1,4 @@
-"""The pictures of a run, drawn to be read on a slide at half size."""
+"""The plots of a run, legible on a slide at half size."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,17 +7,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxmnist.alphabet import BLANK
-from jaxmnist.generate.transforms import MEAN, SD
+from jaxmnist.constants import BLANK
+from jaxmnist.generate.augment import MEAN, SD
 from jaxmnist.tasks import Task
 
-Panel = tuple[Float[np.ndarray, "n 28 w"], Int[np.ndarray, "n k"], Int[np.ndarray, "n k"]]
+Panel = tuple[
+    Float[np.ndarray, "_ 28 _"], Int[np.ndarray, "_ _"], Int[np.ndarray, "_ _"]
+]  # images, predicted and true labels
 RIGHT, WRONG = "#1a7f37", "#cf222e"
 STYLE: Any = {"font.size": 15, "axes.spines.top": False, "axes.spines.right": False}
 
 
 def draw_curves(
-    path: Path, title: str, history: Sequence[dict[str, Any]], task: Task, watched: str
+    path: Path, title: str, history: Sequence[dict[str, Any]], task: Task, validation_split: str
 ) -> None:
     """Draws loss, error and learning rate over the epochs of a run.
 
@@ -26,9 +28,10 @@ def draw_curves(
       title: stands above the curves.
       history: the lines of `metrics.jsonl`.
       task: of the run.
-      watched: whose digits were evaluated after every epoch: `held_out`, `train` or `test`.
+      validation_split: the digits evaluated after every epoch: `held_out`, `train` or `test`.
     """
-    evaluated = "validation" if watched == "held_out" else f"{watched} digits, evaluated"
+    split = validation_split
+    evaluated = "validation" if split == "held_out" else f"{split} digits, evaluated"
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -48,8 +51,8 @@ def draw_curves(
                 ("validation", evaluated, "#0969da"),
             ):
                 values = np.array([row[f"{part}_{name}"] for row in history])
-                shown = values if name == "loss" else 100 * (1 - values)
-                axis.plot(epochs, shown, "o-", color=colour, label=label, linewidth=2.5)
+                plotted = values if name == "loss" else 100 * (1 - values)
+                axis.plot(epochs, plotted, "o-", color=colour, label=label, linewidth=2.5)
             axis.set_yscale("log")
             axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
             axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -73,7 +76,7 @@ def draw_predictions(
     title: str,
     panels: dict[str, Panel],
 ) -> None:
-    """Draws a grid, one row a suite, of canvases with what was read: green if right, else red.
+    """Draws a grid of canvases, one row a suite; the prediction above is green if right, else red.
 
     Args:
       path: where to write the PNG.
@@ -106,14 +109,16 @@ def draw_predictions(
             for axis, image, guess, truth in zip(row, images, predicted, labels, strict=False):
                 axis.imshow(image * SD + MEAN, cmap="gray", vmin=0, vmax=1)
                 right = (guess == truth).all()
-                text = spell(guess) if right else f"{spell(guess)}, not {spell(truth)}"
+                text = format_labels(guess)
+                if not right:
+                    text += f", not {format_labels(truth)}"
                 axis.set_title(text, color=RIGHT if right else WRONG, fontsize=17, pad=4)
         figure.suptitle(title, parse_math=False)  # a $ is a $
         figure.savefig(path, dpi=100)
 
 
-def spell(labels: Int[np.ndarray, " k"]) -> str:
-    """Writes labels as people do: `42`; blanks before a digit show as a low line."""
+def format_labels(labels: Int[np.ndarray, " k"]) -> str:
+    """Formats labels: `42`; a blank before a digit shows as a low line."""
     text = "".join("_" if label == BLANK else str(label) for label in labels)
     return text.rstrip("_") or "nothing"
 
@@ -124,17 +129,17 @@ def pick(
     labels: Int[np.ndarray, "n k"],
     width: int = 5,
 ) -> Panel:
-    """Picks about `width` examples over all lengths, and one more that was read wrong.
+    """Picks about `width` examples over all lengths, and one more that was misread.
 
     Of each length the first examples are taken, right or wrong; with more lengths than `width`,
     lengths from short to long.
     """
     lengths = (labels != BLANK).sum(-1)
     present = np.array(sorted(set(lengths.tolist())))
-    shown = present[np.linspace(0, len(present) - 1, width).round().astype(int)]
-    places = [np.flatnonzero(lengths == length) for length in shown]
+    chosen_lengths = present[np.linspace(0, len(present) - 1, width).round().astype(int)]
+    places = [np.flatnonzero(lengths == length) for length in chosen_lengths]
     chosen = [
-        place[min(int((shown[:i] == shown[i]).sum()), len(place) - 1)]
+        place[min(int((chosen_lengths[:i] == chosen_lengths[i]).sum()), len(place) - 1)]
         for i, place in enumerate(places)
     ]
     missed = np.flatnonzero((predicted != labels).any(-1)).tolist()

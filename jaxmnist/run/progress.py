@@ -1,39 +1,39 @@
-"""The live line of a run: where it is, how well, how fast, how long still."""
+"""The progress line of a run: position, loss, accuracy, speed, time left."""
 
 import sys
 import time
 from collections.abc import Callable
 
-from jaxmnist.state import Metrics
+from jaxmnist.metrics import Metrics
 
 LOG_SECONDS = 30.0  # between lines where output goes to a file
 PIECE_SECONDS = 0.5  # of work that is sent to the device at once
 
 
 class StatusLine:
-    """One line on stderr that moves on a terminal, elsewhere a line now and then."""
+    """One line on stderr that is rewritten on a terminal; elsewhere a new line now and then."""
 
     def __init__(self, seconds: float) -> None:
-        """`seconds` pass at least between lines where output goes to a file."""
+        """Starts without a line; to a file, lines are at least `seconds` apart."""
         self.live, self.seconds = sys.stderr.isatty(), seconds
-        self.told = time.perf_counter()
+        self.last_logged = time.perf_counter()
 
     def show(self, text: str) -> None:
-        """Shows a text, unless the last one was shown just now."""
+        """Shows a text; to a file, only if the last one is long enough ago."""
         if self.live:
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-        elif time.perf_counter() - self.told >= self.seconds:
-            self.told = time.perf_counter()
+        elif time.perf_counter() - self.last_logged >= self.seconds:
+            self.last_logged = time.perf_counter()
             print(text, file=sys.stderr, flush=True)
 
     def clear(self) -> None:
-        """Takes the line away."""
+        """Removes the line."""
         if self.live:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 class Progress:
-    """Shows how training goes, epoch by epoch."""
+    """The progress of training, epoch by epoch."""
 
     def __init__(self, epochs: int, done: float, examples: int, seeds: int) -> None:
         """Starts the clock after `done` epochs of `examples` examples in `seeds` seeds."""
@@ -43,25 +43,25 @@ class Progress:
         self.line = StatusLine(LOG_SECONDS)
 
     def show(self, done: int, loss: float, accuracy: float) -> None:
-        """Tells how the epoch under way is doing after `done` of its examples."""
+        """Shows loss and accuracy after `done` examples of the epoch."""
         total = self.epoch * self.examples + done
         rate = max(total - self.skipped, 1) / (time.perf_counter() - self.began)
         left = (self.epochs * self.examples - total) / rate
         self.line.show(
             f"epoch {self.epoch + 1}/{self.epochs} {done / self.examples:4.0%}  "
             f"loss {loss:.4f}  accuracy {accuracy:6.2%}  "
-            f"{rate * self.seeds:,.0f} examples/s  at most {duration(left)} left"
+            f"{rate * self.seeds:,.0f} examples/s  at most {format_duration(left)} left"
         )
 
     def end_epoch(self, line: str) -> None:
-        """Ends the epoch with a line that stays."""
+        """Prints the line of a finished epoch."""
         self.line.clear()
         print(line, flush=True)
         self.epoch += 1
 
 
-def duration(seconds: float) -> str:
-    """Writes a duration as people say it: `48 s`, `7 min 05 s`, `2 h 14 min`."""
+def format_duration(seconds: float) -> str:
+    """Formats a duration: `48 s`, `7 min 05 s`, `2 h 14 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -73,8 +73,8 @@ def duration(seconds: float) -> str:
 class Pacer:
     """Chooses how many steps to send to the device at once: about half a second's worth.
 
-    The pieces only decide how often the progress line moves, and how soon a run stops that is asked
-    to; they change no result.
+    The pieces only decide how often the progress line moves, and how soon a stop request is seen;
+    they change no result.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -83,7 +83,7 @@ class Pacer:
         self.last = clock()
 
     def finished(self, steps: int) -> None:
-        """Takes note that a piece of `steps` steps has just ended."""
+        """Records that a piece of `steps` steps has just ended."""
         now = self.clock()
         rate = steps / max(now - self.last, 1e-3)
         self.last = now

@@ -2,16 +2,14 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from jaxmnist.errors import UserError
 from jaxmnist.systems.listing import list_models
 from jaxmnist.systems.published import SYSTEMS, Published
-
-Summary = Mapping[str, Any]
-Spread = Mapping[str, Any]  # mean, sd, values
+from jaxmnist.systems.results import NOTHING, Protocol, Result, Spread, parse_result
 
 HEAD = """\
 # Audit of the sixteen published systems
@@ -26,8 +24,8 @@ accuracies in percent: of digits, and of whole sequences for systems 1 and 2.
   (`:..._as_run`): mean ± sd over n seeds, and the 95 % confidence interval of the mean (Student).
 - **test, last epoch**: the same runs' accuracy on the 10,000 test digits after the last epoch.
 - **test, chosen epoch**: runs that hold 5,000 training digits out and choose their epoch on those.
-- **picking adds**: what choosing the epoch on the test digits adds to the honest figure, mean of
-  seeds: of the chosen-epoch runs where there are some, else of the last epoch.
+- **test selection bias**: what choosing the epoch on the test digits adds to the honest figure,
+  mean of seeds: of the chosen-epoch runs where there are some, else of the last epoch.
 - **verdict**: a claim is *reproduced* if it lies within 1.96 sd of our mean, where the sd is that
   of sampling the measured digits (binomial, at the claimed accuracy) and of our seeds together.
   That is a mild rule, since their digits and ours are the same; so a claim that lies outside the
@@ -37,96 +35,59 @@ accuracies in percent: of digits, and of whole sequences for systems 1 and 2.
 """
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True)
+class Row:
     """One system: its claim and our results, as far as there are any."""
 
     name: str
     number: int
     published: Published
-    as_run: Summary | None  # trained and measured as the published code did it
-    honest: Summary | None  # with the epoch chosen on held-out digits
+    as_run: Result | None  # trained and measured as the published code did it
+    honest: Result | None  # with the epoch chosen on held-out digits
 
 
-def read_results(folder: Path) -> list[Summary]:
+def read_results(folder: Path) -> list[Result]:
     """Reads all summaries in a folder: JSON files of any name, and those of run folders in it.
 
     Raises:
       UserError: if there are none, or one cannot be read.
     """
-    summaries: list[Summary] = []
+    results: list[Result] = []
     for path in sorted([*folder.glob("*.json"), *folder.glob("*/summary.json")]):
-        summary: Any = None
-        try:
-            if path.is_file():  # a pipe may wait for ever
-                summary = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            pass
-        if not _is_summary(summary):
-            raise UserError(f"{path} is not a run's summary: move it out of {folder}.")
         file = path.relative_to(folder).as_posix()
-        if twin := next((one for one in summaries if one["name"] == summary["name"]), None):
+        try:
+            if not path.is_file():  # a pipe may wait for ever
+                raise ValueError("no file")
+            result = parse_result(json.loads(path.read_text(encoding="utf-8")), file)
+        except (OSError, ValueError, RecursionError):
+            raise UserError(f"{path} is not a run's summary: move it out of {folder}.") from None
+        if other := next((each for each in results if each.name == result.name), None):
             raise UserError(
-                f"{folder} has two results of {summary['name']}, {twin['file']} and {file}: keep "
-                "one of them."
+                f"{folder} has two results of {result.name}, {other.file} and {file}: keep one of "
+                "them."
             )
-        summaries.append(summary | {"file": file})
+        results.append(result)
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: give one of summaries or finished runs.")
-    if not summaries:
+    if not results:
         raise UserError(
             f"{folder} holds no results: give a folder of summary.json files or of finished runs."
         )
-    return summaries
+    return results
 
 
-def _is_summary(content: Any) -> bool:
-    """Says whether a JSON file holds what the audit needs of a summary, in its right types."""
-    if not isinstance(content, dict):
-        return False
-    config, data, protocol = (content.get(name) for name in ("config", "data", "protocol"))
-    if not isinstance(config, dict) or not isinstance(data, dict):
-        return False
-    if not isinstance(content.get("name"), str) or not isinstance(data.get("official"), bool):
-        return False
-    if protocol is None:
-        return _is_spread(content.get("test"))
-    needed = ("as_published", "last_epoch", "chosen_epoch", "inflation")
-    return (
-        isinstance(protocol, dict)
-        and _is_spread(content.get("test"))
-        and all(name in protocol for name in needed)
-        and all(protocol[name] is None or _is_spread(protocol[name]) for name in needed)
-    )
-
-
-def _is_spread(content: Any) -> bool:
-    if not isinstance(content, dict) or not isinstance(values := content.get("values"), list):
-        return False
-    figures = [content.get("mean"), *values]
-    if len(values) > 1 or content.get("sd") is not None:
-        figures.append(content.get("sd"))
-    return bool(values) and all(  # accuracies, or differences of them
-        isinstance(figure, int | float) and -1 <= figure <= 1 for figure in figures
-    )
-
-
-def collect(summaries: Sequence[Summary]) -> list[Row]:
-    """Finds the results of every published system; a run on other digits than MNIST's is none."""
+def collect(results: Sequence[Result]) -> list[Row]:
+    """Collects the results of every published system; runs on other digits than MNIST are none."""
     rows = []
     for number, (name, system) in enumerate(SYSTEMS.items(), start=1):
         if (published := system.published) is None:
             continue
-        runs = [
-            summary
-            for summary in summaries
-            if summary["config"].get("system") == name and summary["data"]["official"]
-        ]
-        by_name = {run["name"]: run for run in runs}
-        described = by_name.get(name)
+        runs = {each.name: each for each in results if each.system == name and each.data.official}
+        described = runs.get(name)
         if system.as_run == system.config:  # the code did as it says: one recipe, no other protocol
             rows.append(Row(name, number, published, described, None))
         else:
-            rows.append(Row(name, number, published, by_name.get(f"{name}_as_run"), described))
+            rows.append(Row(name, number, published, runs.get(f"{name}_as_run"), described))
     return rows
 
 
@@ -134,24 +95,22 @@ def as_published(row: Row) -> Spread | None:
     """Returns our figure by the published protocol."""
     if row.as_run is None:
         return None
-    protocol = row.as_run.get("protocol")
-    found: Spread = protocol["as_published"] if protocol else row.as_run["test"]
-    return found
+    return row.as_run.protocol.as_published if row.as_run.protocol else row.as_run.test
 
 
-def luck(row: Row, ours: Spread) -> float:
+def total_sd(row: Row, ours: Spread) -> float:
     """Returns the sd of one run's figure: of the digits it was measured on, and of seeds."""
     p = row.published.value
-    return math.sqrt(p * (1 - p) / row.published.examples + (ours["sd"] or 0.0) ** 2)
+    return math.sqrt(p * (1 - p) / row.published.examples + (ours.sd or 0.0) ** 2)
 
 
 def verdict(row: Row) -> str:
-    """Says in a few words whether the claim was reproduced."""
+    """Returns whether the claim was reproduced, as text."""
     ours = as_published(row)
     if ours is None:
         return "not run yet"
-    gap = ours["mean"] - row.published.value
-    if abs(gap) > 1.96 * luck(row, ours):
+    gap = ours.mean - row.published.value
+    if abs(gap) > 1.96 * total_sd(row, ours):
         return f"not reproduced: ours is {abs(100 * gap):.2f} {'higher' if gap > 0 else 'lower'}"
     bounds = interval(ours, one_run=True)
     if bounds and not bounds[0] <= row.published.value <= bounds[1]:
@@ -166,47 +125,47 @@ def interval(of: Spread, *, one_run: bool = False) -> tuple[float, float] | None
     """
     from scipy.special import stdtrit
 
-    count = len(of["values"])
+    count = len(of.values)
     if count < 2:
         return None
-    half = float(stdtrit(count - 1, 0.975)) * of["sd"] * math.sqrt(one_run + 1 / count)
-    return of["mean"] - half, of["mean"] + half
+    half = float(stdtrit(count - 1, 0.975)) * (of.sd or 0.0) * math.sqrt(one_run + 1 / count)
+    return of.mean - half, of.mean + half
 
 
 def percent(of: Spread | None) -> str:
-    """Writes mean and sd in percent."""
+    """Formats mean and sd in percent."""
     if of is None:
         return "-"
-    return f"{100 * of['mean']:.2f}" + ("" if of["sd"] is None else f" ± {100 * of['sd']:.2f}")
+    return f"{100 * of.mean:.2f}" + ("" if of.sd is None else f" ± {100 * of.sd:.2f}")
 
 
-def audit(summaries: Sequence[Summary]) -> str:
-    """Writes the audit as Markdown."""
+def audit(results: Sequence[Result]) -> str:
+    """Formats the audit as Markdown."""
     lines = [
         HEAD,
         "| # | system | claimed | measured on | as published | n | 95 % of the mean | "
-        "test, last epoch | test, chosen epoch (n) | picking adds | verdict |",
+        "test, last epoch | test, chosen epoch (n) | test selection bias | verdict |",
         "|" + "---|" * 11,
     ]
-    rows = collect(summaries)
+    rows = collect(results)
     for row in rows:
         ours = as_published(row)
         bounds = interval(ours) if ours else None
         as_run = _protocol(row.as_run)
         honest = _protocol(row.honest)
-        picked = honest.get("inflation") or as_run.get("inflation")
-        chosen = honest.get("chosen_epoch")
+        bias = honest.test_selection_bias or as_run.test_selection_bias
+        chosen = honest.chosen_epoch
         cells = [
             str(row.number),
             row.name,
             f"{100 * row.published.value:.2f}",
             f"{row.published.measured_on}, {row.published.quoted} epoch",
             percent(ours),
-            str(len(ours["values"])) if ours else "-",
+            str(len(ours.values)) if ours else "-",
             f"{100 * bounds[0]:.2f} to {100 * bounds[1]:.2f}" if bounds else "-",
-            percent(as_run.get("last_epoch")),
-            f"{percent(chosen)} ({len(chosen['values'])})" if chosen else "-",
-            f"{100 * picked['mean']:+.2f}" if picked else "-",
+            percent(as_run.last_epoch),
+            f"{percent(chosen)} ({len(chosen.values)})" if chosen else "-",
+            f"{100 * bias.mean:+.2f}" if bias else "-",
             verdict(row),
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -214,21 +173,21 @@ def audit(summaries: Sequence[Summary]) -> str:
     lines += [f"- **{row.name}**: {row.published.note}" for row in rows]
     lines += ["", "## Where the figures come from", ""]
     used = [run for row in rows for run in (row.as_run, row.honest) if run]
-    seen = list(dict.fromkeys(run["file"] for run in used))
+    seen = list(dict.fromkeys(run.file for run in used))
     lines += [f"- [{file}](results/{file})" for file in seen]
     return "\n".join(lines) + "\n"
 
 
-def table(summaries: Sequence[Summary]) -> str:
-    """Writes the README's table of the published systems beside ours."""
+def table(results: Sequence[Result]) -> str:
+    """Formats the README's table of the published systems beside ours."""
     lines = [
         "| system | parameters | claimed | measured on | ours, so measured | MNIST test | n |",
         "|" + "---|" * 7,
     ]
     parameters = {entry["name"]: entry["params"] for entry in list_models()}
-    for row in collect(summaries):
+    for row in collect(results):
         ours = as_published(row)
-        test = _protocol(row.as_run).get("last_epoch") or (row.as_run or {}).get("test")
+        test = _protocol(row.as_run).last_epoch or (row.as_run.test if row.as_run else None)
         cells = [
             row.name,
             f"{parameters[row.name]:,}",
@@ -236,11 +195,11 @@ def table(summaries: Sequence[Summary]) -> str:
             row.published.measured_on,
             percent(ours),
             percent(test),
-            str(len(ours["values"])) if ours else "-",
+            str(len(ours.values)) if ours else "-",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _protocol(run: Summary | None) -> Mapping[str, Any]:
-    return (run or {}).get("protocol") or {}
+def _protocol(run: Result | None) -> Protocol:
+    return (run and run.protocol) or NOTHING

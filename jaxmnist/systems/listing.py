@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from jaxmnist.models.catalogue import MODELS, find_architecture
-from jaxmnist.models.table import layer_rows
+from jaxmnist.models.summary import layer_rows
+from jaxmnist.models.zoo import MODELS, find_architecture
 from jaxmnist.systems.published import SYSTEMS
 from jaxmnist.tasks import task_of
 
@@ -44,11 +44,11 @@ def _entry(name: str, family: str, model: str) -> dict[str, Any]:
     }
 
 
-def words(listed: list[dict[str, Any]]) -> str:
-    """Writes the list as a table."""
+def format_models(listed: list[dict[str, Any]]) -> str:
+    """Formats the list as a table."""
     lines = [
         f"{'system':<16}{'parameters':>11}{'MFLOPs':>8}{'claimed':>9}  "
-        f"{'measured on':<46}recipe (python launch.py --config=...)"
+        f"{'measured on':<46}recipe (jaxmnist train ...)"
     ]
     for entry in listed:
         published = entry["published"] or {}

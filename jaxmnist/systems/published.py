@@ -21,7 +21,7 @@ class System(NamedTuple):
     """A network with its recipe."""
 
     family: str
-    model: str  # an entry of jaxmnist.models.catalogue
+    model: str  # an entry of jaxmnist.models.zoo
     config: str  # the recipe as described
     as_run: str  # the recipe as the published code ran it
     published: Published | None

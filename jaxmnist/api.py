@@ -1,0 +1,249 @@
+"""What `import jaxmnist` offers: train a recipe, load a trained network, evaluate it.
+
+Nothing here changes the process: `jaxmnist.runtime.configure_jax()` before JAX starts makes it
+faster, by a cache of compiled programs and a device for every core.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Array, Float, Int, PyTree, UInt8
+
+from jaxmnist import config as schema
+from jaxmnist import recipes
+from jaxmnist.config import Config
+from jaxmnist.constants import BLANK, DIGITS, SIDE
+from jaxmnist.data.dataset import TITLES
+from jaxmnist.data.npz import read_npz
+from jaxmnist.data.sources import VARIABLE, Source, load_source
+from jaxmnist.errors import UserError
+from jaxmnist.evaluation import Evaluator, image_batches, one_network, suite_list, suite_scores
+from jaxmnist.run.folder import read_json
+from jaxmnist.tasks import Predictions, Scores
+from jaxmnist.weights import FILE_NAME, Loaded, Metadata, load_weights
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+    from jaxmnist.run.summary import Summary
+
+Canvases = UInt8[np.ndarray, "n 28 width"] | Float[np.ndarray, "n 28 width"]
+
+
+def train(config: "str | ConfigDict | Config", workdir: str | Path) -> "Summary":
+    """Trains a configuration, tests it and writes a run folder; resumes an unfinished one.
+
+    >>> import jaxmnist
+    >>> summary = jaxmnist.train("models:tiny", "runs/models-tiny")  # doctest: +ELLIPSIS
+    model_3-tiny: 7,762 parameters, ...
+    >>> summary.test.metric, summary.data.source
+    ('accuracy', 'digits8x8')
+
+    Args:
+      config: the name of a recipe, such as `"seq:tiny"`, or what a recipe returns, or a `Config`.
+      workdir: the run folder.
+
+    Returns:
+      The content of `summary.json`.
+
+    Raises:
+      UserError: if configuration, data or folder cannot be used.
+    """
+    from jaxmnist.training import train as run
+
+    if isinstance(config, str):
+        config = recipes.load(config)
+    if not isinstance(config, Config):
+        config = schema.from_dict(config.to_dict())
+    return run(config, workdir)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network."""
+
+    loaded: Loaded
+    run: Path | None = None  # the folder that it comes from
+
+    @property
+    def params(self) -> PyTree[Array]:
+        """The trained parameters."""
+        params: PyTree[Array] = self.loaded.weights.params
+        return params
+
+    @property
+    def metadata(self) -> Metadata:
+        """Which network it is, how it was trained, and what it is tested on."""
+        return self.loaded.metadata
+
+    def logits(self, canvases: Canvases) -> Float[np.ndarray, "n heads classes"]:
+        """Returns the raw outputs for images of digits.
+
+        Args:
+          canvases: uint8, 255 being ink, or floats, 1 being ink; of any width that the network
+            reads, and padded with ground on the right.
+        """
+        canvases = np.asarray(canvases)
+        if canvases.dtype != np.uint8:
+            canvases = canvases * 255.0
+        images = self._padded(canvases)
+        labels = np.zeros((len(images), self.loaded.network.architecture.heads), np.int32)
+        return self._predict(images, labels).logits
+
+    def score_npz(self, path: Path) -> tuple[Scores, Predictions]:
+        """Scores the labelled images of an npz file.
+
+        Raises:
+          UserError: if the file cannot be read, or does not fit the network.
+        """
+        architecture = self.loaded.network.architecture
+        has_blank = architecture.classes > DIGITS
+        return self._score(*read_npz(path, architecture.heads, has_blank=has_blank))
+
+    def score_arrays(
+        self, images: Canvases, labels: Int[np.ndarray, " n"] | Int[np.ndarray, "n k"]
+    ) -> tuple[Scores, Predictions]:
+        """Scores labelled images; labels are padded with 10 (nothing).
+
+        Raises:
+          UserError: if they do not fit each other, or the network.
+        """
+        images, labels = self._padded(np.asarray(images)), np.asarray(labels)
+        heads = self.loaded.network.architecture.heads
+        if labels.ndim == 1:
+            labels = labels[:, None]
+        if labels.ndim != 2 or len(labels) != len(images) or labels.shape[1] > heads:
+            raise UserError(
+                f"labels have shape {labels.shape} for {len(images)} images: make them (N,) or "
+                f"(N, K) with K at most {heads}."
+            )
+        missing = heads - labels.shape[1]
+        return self._score(images, np.pad(labels, ((0, 0), (0, missing)), constant_values=BLANK))
+
+    def score_suites(self, names: Sequence[str] = ()) -> dict[str, tuple[Scores, Predictions]]:
+        """Scores evaluation suites, on the test examples of the network's own run.
+
+        Args:
+          names: of the suites; default: all.
+
+        Raises:
+          UserError: if a suite is unknown, or the digits are others than in the run.
+        """
+        suites, metadata = self.loaded.task.suites, self.metadata
+        for name in names:
+            if name not in suites:
+                raise UserError(f"there is no suite '{name}': choose one of {', '.join(suites)}.")
+        source = self.digits
+        if source.name != metadata.data:
+            raise UserError(
+                f"this network was trained on {TITLES[metadata.data]}, but here is "
+                f"{TITLES[source.name]}: set {VARIABLE} to the folder of those digits, or give "
+                "your own with --data."
+            )
+        examples = suite_list(
+            self.loaded.task,
+            source.test,
+            examples=metadata.eval.examples,
+            seed=metadata.eval.seed,
+        )
+        return suite_scores(self._evaluator, self.loaded.weights, examples, list(names or suites))
+
+    @cached_property
+    def digits(self) -> Source:
+        """The digits of the run, found again; a file alone says only which data set they were."""
+        if self.metadata.data == "digits8x8":
+            return load_source("digits8x8")
+        if self.run is None:
+            return load_source("auto")
+        path = self.run / "config.json"
+        match read_json(path):
+            case {"data": {"source": str(name), "dir": str(folder), "verify": bool(verify)}}:
+                return load_source(name, folder, verify=verify)
+        raise UserError(
+            f"{path} does not say where the digits come from: give the weights as --weights."
+        )
+
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        return Evaluator(self.loaded.task, self.loaded.network)
+
+    def _padded(self, images: np.ndarray) -> np.ndarray:
+        width = self.loaded.task.image_size[1]
+        if images.ndim != 3 or images.shape[1] != SIDE or not 1 <= images.shape[2] <= width:
+            raise UserError(
+                f"images have shape {images.shape}: make them (N, {SIDE}, W), W at most {width}."
+            )
+        return np.pad(images, ((0, 0), (0, 0), (0, width - images.shape[2])))
+
+    def _score(self, images: np.ndarray, labels: np.ndarray) -> tuple[Scores, Predictions]:
+        predictions = self._predict(images, labels)
+        return self.loaded.task.score(predictions), predictions
+
+    def _predict(self, images: np.ndarray, labels: np.ndarray) -> Predictions:
+        batches = image_batches(images, labels, self._evaluator.batch_size)
+        weights = one_network(self.loaded.weights)
+        (predictions,) = self._evaluator.predict(weights, batches, len(images))
+        return predictions
+
+
+def load(name: str | Path) -> Model:
+    """Loads a trained network.
+
+    >>> import jaxmnist, numpy
+    >>> model = jaxmnist.load("runs/models-tiny")
+    >>> model.logits(numpy.zeros((5, 28, 28), numpy.uint8)).shape  # images, heads, classes
+    (5, 1, 10)
+    >>> model.metadata.model
+    'model_3'
+
+    Args:
+      name: a run folder, or a weights file.
+
+    Raises:
+      UserError: if there is none, or it is damaged.
+    """
+    path = Path(name)
+    return load_run(path) if path.is_dir() else load_file(path)
+
+
+def load_run(folder: Path) -> Model:
+    """Loads the network of a finished run."""
+    return Model(load_weights(folder / FILE_NAME), folder)
+
+
+def load_file(path: Path) -> Model:
+    """Loads a weights file."""
+    return Model(load_weights(path))
+
+
+def evaluate(weights: Model | str | Path, data: Any) -> Scores:
+    """Scores a trained network.
+
+    >>> import jaxmnist, numpy
+    >>> scores = jaxmnist.evaluate("runs/models-tiny", "clean")  # an evaluation suite
+    >>> sorted(scores)
+    ['accuracy', 'loss', 'n']
+    >>> x, y = numpy.zeros((3, 28, 28), numpy.uint8), numpy.array([0, 1, 2])
+    >>> jaxmnist.evaluate("runs/models-tiny", (x, y))["n"]
+    3
+
+    Args:
+      weights: what `load` returns or takes.
+      data: the name of an evaluation suite, the path of an npz file, or images and labels (x, y).
+
+    Returns:
+      `n`, `loss`, and `accuracy`, or `exact_sequence_accuracy`, `digit_accuracy` and `by_length`.
+
+    Raises:
+      UserError: if weights or data cannot be used.
+    """
+    model = weights if isinstance(weights, Model) else load(weights)
+    if isinstance(data, tuple):
+        return model.score_arrays(*data)[0]
+    if str(data) in model.loaded.task.suites:
+        return model.score_suites([data])[data][0]
+    return model.score_npz(Path(data))[0]

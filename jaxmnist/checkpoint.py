@@ -1,0 +1,231 @@
+"""Checkpoints of the whole train state, written by Orbax (the only file that imports it).
+
+    checkpoints/7/                the seventh that was saved
+      state/                      Orbax's
+      record.json                 what belongs to the state: history, data, time
+      checksums.json              SHA-256 of every file above
+
+Orbax's CheckpointManager does not keep the promises of docs/recovery.md. Tried with 0.12.8: from a
+file with one flipped bit it restores wrong numbers without an error, and it syncs neither its
+metadata nor its renames to the disk. So names, syncs, checksums and keep rules are here.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+from jaxmnist.errors import UserError
+from jaxmnist.files import atomic_remove, atomic_rename, atomic_write, partial_path
+from jaxmnist.state import TrainState
+from jaxmnist.typed_json import from_json
+
+LATEST = 2  # checkpoints that are kept, besides the one with the lowest error
+# How the system describes a disk that does not take data.
+DISK_FAULTS = [os.strerror(number) for number in (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO
+)]  # fmt: skip
+# What Orbax raises for a state of another shape, and for metadata that it did not write or that is
+# of another version, which it parses without checking.
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a checkpoint holds besides the state."""
+
+    step: int
+    error: float | None  # what the run wants low; None within an epoch
+    data: str  # fingerprint of the digits
+    config: str  # hash of the configuration
+    history: list[dict[str, Any]]  # the lines of `metrics.jsonl`
+    seconds: dict[str, float]  # of each section of the run
+
+
+def save(folder: Path, state: TrainState, record: Record) -> None:
+    """Writes a state and its record, then removes superfluous checkpoints.
+
+    A checkpoint gets its name when it is complete and on the disk, and loses it before anything in
+    it is removed.
+
+    Args:
+      folder: of all checkpoints.
+      state: of the run.
+      record: that belongs to the state.
+
+    Raises:
+      UserError: if the disk does not take it; the checkpoints before it are untouched then.
+    """
+    numbers = _numbers(folder)
+    target = folder / str(numbers[-1] + 1 if numbers else 1)
+    partial = partial_path(target)
+    try:
+        folder.mkdir(exist_ok=True)
+        for leftover in folder.glob(partial_path(Path("*")).name):
+            atomic_remove(leftover)
+        partial.mkdir()
+        with _orbax() as orbax:
+            orbax.save(partial.absolute() / "state", args=ocp.args.StandardSave(_on_host(state)))
+        atomic_write(partial / "record.json", json.dumps(dataclasses.asdict(record)))
+        atomic_write(partial / "checksums.json", json.dumps(_checksums(partial), indent=2))
+        atomic_rename(partial, target)
+        for number in _superfluous(folder):
+            atomic_remove(folder / str(number))
+    # Orbax and TensorStore report a full disk as exceptions of many types; only those whose text
+    # says so become a sentence, any other is a bug and propagates.
+    except Exception as error:
+        shutil.rmtree(partial, ignore_errors=True)  # makes room again
+        if (fault := _disk_fault(error)) is None:
+            raise
+        rest = "resume from the one before" if numbers else "start again, as none was saved"
+        raise UserError(
+            f"the checkpoint {target} cannot be written ({fault}): fix it and rerun to {rest}."
+        ) from error
+
+
+def restore_latest(
+    folder: Path, like: TrainState, log: Callable[[str], None]
+) -> tuple[TrainState, Record] | None:
+    """Returns the newest state that is whole and its record, or None if nothing was ever saved.
+
+    Args:
+      folder: of all checkpoints.
+      like: a state of the same run: shapes, dtypes and devices.
+      log: gets a line for every damaged checkpoint.
+
+    Raises:
+      UserError: if there are checkpoints, but none that can be read.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file where checkpoints belong: remove it.")
+    damaged: list[Path] = []
+    numbers = _numbers(folder)
+    oldest = numbers[0] if numbers else 0
+    for number in reversed(numbers):
+        path = folder / str(number)
+        if (flaw := _flaw(path)) is None:
+            try:
+                found = _restore(path, like)
+            # It is whole, but of another version of jaxmnist or Orbax.
+            except UNREADABLE as error:
+                flaw = f"it does not fit this run ({type(error).__name__})"
+            else:
+                for path in damaged:  # out of the way of those to come
+                    path.rename(_free_name(path))
+                return found
+        warning = f"warning: the checkpoint {path} is damaged ({flaw})"
+        log(f"{warning}: trying the one before it" if number != oldest else warning)
+        damaged.append(path)
+    if damaged:
+        raise UserError(
+            f"none of the checkpoints in {folder} can be read: remove that folder to start the run "
+            "again from its beginning, or give another --workdir."
+        )
+    return None
+
+
+def _on_host(state: TrainState) -> TrainState:
+    """Returns a state with all arrays but the keys as NumPy's; on a CPU they may be views."""
+    # Of arrays on devices Orbax writes a slice for every device: compiling those slices took more
+    # than a second, and cutting them twice as long as writing.
+    host: TrainState = jax.tree.map(
+        lambda leaf: leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf),
+        state,
+    )
+    return host
+
+
+def _orbax() -> ocp.Checkpointer:
+    return ocp.Checkpointer(ocp.StandardCheckpointHandler())
+
+
+def _disk_fault(error: BaseException | None) -> str | None:
+    """Returns in the system's words why a disk did not take data; None if it is not the disk."""
+    while error is not None:
+        text = str(error)
+        if known := next((fault for fault in DISK_FAULTS if fault in text), None):
+            return known
+        if isinstance(error, OSError):
+            return error.strerror or text or type(error).__name__
+        error = error.__cause__  # not __context__: a bug in the handling of a fault is a bug
+    return None
+
+
+def _restore(path: Path, like: TrainState) -> tuple[TrainState, Record]:
+    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    with _orbax() as orbax:
+        state: TrainState = orbax.restore(
+            path.absolute() / "state", args=ocp.args.StandardRestore(target)
+        )
+    return state, _record(path)
+
+
+def _numbers(folder: Path) -> list[int]:
+    if not folder.is_dir():
+        return []
+    numbers = {int(path.name) for path in folder.iterdir() if path.name.isdecimal()}
+    return sorted(number for number in numbers if (folder / str(number)).is_dir())
+
+
+def _free_name(path: Path) -> Path:
+    """Returns a name for a damaged checkpoint that no earlier one has."""
+    names = (path.with_name(f"{path.name}.damaged{number or ''}") for number in itertools.count())
+    return next(name for name in names if not name.exists())
+
+
+def _superfluous(folder: Path) -> list[int]:
+    """Returns the checkpoints that are neither among the latest nor the best."""
+    errors = {}
+    for number in _numbers(folder):
+        # A damaged one stays as it is.
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            errors[number] = _record(folder / str(number)).error
+    measured = {number: error for number, error in errors.items() if error is not None}
+    keep = {*list(errors)[-LATEST:], *sorted(measured, key=measured.__getitem__)[:1]}
+    return [number for number in errors if number not in keep]
+
+
+def _record(path: Path) -> Record:
+    return from_json(Record, json.loads((path / "record.json").read_text(encoding="utf-8")))
+
+
+def _checksums(path: Path) -> dict[str, str]:
+    found = {}
+    for file in sorted(path.rglob("*")):
+        if file.is_file() and file != path / "checksums.json":
+            with file.open("rb") as content:
+                digest = hashlib.file_digest(content, "sha256").hexdigest()
+            found[file.relative_to(path).as_posix()] = digest
+    return found
+
+
+def _flaw(path: Path) -> str | None:
+    """Returns what is wrong with a checkpoint; None if all its files are as they were written."""
+    try:
+        noted = json.loads((path / "checksums.json").read_text(encoding="utf-8"))
+        found = _checksums(path)
+    except FileNotFoundError:
+        return "checksums.json is missing"
+    except (OSError, ValueError, RecursionError) as error:
+        return f"it cannot be read ({type(error).__name__})"
+    if not isinstance(noted, dict):
+        return "checksums.json has changed"
+    for file in sorted(noted.keys() | found.keys()):
+        if file not in found:
+            return f"{file} is missing"
+        if noted.get(file) != found[file]:
+            return f"{file} has changed"
+    return None

@@ -1,0 +1,200 @@
+"""Predictions and scores on fixed lists of examples, every example counted once.
+
+A list is made in batches of one size by one compiled function for all its suites, and goes through
+one compiled forward pass for all networks of a shape.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import islice
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int, UInt8
+
+from jaxmnist.data.dataset import Dataset
+from jaxmnist.generate.augment import normalise
+from jaxmnist.generate.examples import ExampleFn, ExampleKeys
+from jaxmnist.metrics import cross_entropy
+from jaxmnist.models.network import Network, Weights
+from jaxmnist.rng import Stream, stream_key, stream_keys
+from jaxmnist.sharding import batch_axis, make_mesh, map_seeds, put_on_device, shard_by_seed
+from jaxmnist.tasks import Predictions, Scores, Task
+
+EVAL_BATCH_SIZE = 100  # on a CPU: small enough for its caches
+EVAL_BATCH_SIZE_ACCELERATOR = 1_000
+Batch = tuple[Float[Array, "batch 28 width"], Int[Array, "batch heads"]]  # images and labels
+
+
+@dataclass(frozen=True)
+class ExampleList:
+    """A fixed list of examples over a data set, in one or more suites.
+
+    Example `n` shows the same digits in every suite and epoch: where they are drawn, it is from
+    `seed` and the first stream. A suite's own randomness depends on the second stream, too, and
+    on the epoch.
+    """
+
+    dataset: Dataset
+    example_fns: tuple[ExampleFn, ...]  # one a suite
+    count: int
+    seed: int
+    streams: tuple[Stream, Stream]
+
+    def batches(self, batch_size: int, suite: int = 0, epoch: int = 0) -> Iterator[Batch]:
+        """Yields the examples in batches of one size; the last one repeats the last example."""
+        for start in range(0, self.count, batch_size):
+            numbers = np.minimum(start + np.arange(batch_size), self.count - 1)
+            yield self._make(jnp.asarray(numbers), suite, epoch, self.dataset)
+
+    def images(self, batch_size: int, suite: int, count: int) -> Float[np.ndarray, "n 28 width"]:
+        """Returns the images of the first `count` examples, or of all if there are fewer."""
+        count = min(count, self.count)
+        batches = islice(self.batches(batch_size, suite), -(-count // batch_size))
+        return np.concatenate([np.asarray(images) for images, _ in batches])[:count]
+
+    @cached_property
+    def _make(self) -> Callable[[Array, int, int, Dataset], Batch]:
+        root = jax.random.key(self.seed)
+
+        @jax.jit
+        def make(
+            numbers: Int[Array, " batch"],
+            suite: int | Int[Array, ""],
+            epoch: int | Int[Array, ""],
+            dataset: Dataset,
+        ) -> Batch:
+            keys = ExampleKeys(
+                index=numbers,
+                sample_key=stream_keys(root, self.streams[0], numbers),
+                # The stream first, then the epoch: no other stream's keys lie there.
+                augment_key=stream_keys(
+                    stream_key(root, self.streams[1], epoch), self.streams[1], numbers
+                ),
+            )
+            vmapped = [jax.vmap(example_fn, in_axes=(0, None)) for example_fn in self.example_fns]
+            batch: Batch = lax.switch(suite, vmapped, keys, dataset)
+            return batch
+
+        return make
+
+
+def suite_list(task: Task, dataset: Dataset, *, examples: int, seed: int) -> ExampleList:
+    """Returns the evaluation suites over one list of test examples."""
+    return ExampleList(
+        dataset=put_on_device(dataset),
+        example_fns=tuple(task.example_fn(transforms) for transforms in task.suites.values()),
+        count=task.num_examples(examples, len(dataset)),
+        seed=seed,
+        streams=(Stream.TEST_DRAW, Stream.TEST_AUGMENT),
+    )
+
+
+def image_batches(
+    images: UInt8[np.ndarray, "n 28 width"] | Float[np.ndarray, "n 28 width"],
+    labels: Int[np.ndarray, "n heads"],
+    batch_size: int,
+) -> Iterator[Batch]:
+    """Yields given images (0 = ground, 255 = ink), standardised, in batches of one size."""
+    for start in range(0, len(images), batch_size):
+        numbers = np.minimum(start + np.arange(batch_size), len(images) - 1)
+        scaled = jnp.asarray(images[numbers], jnp.float32) / 255
+        yield normalise(scaled), jnp.asarray(labels[numbers], jnp.int32)
+
+
+class Evaluator:
+    """Applies networks of one architecture: one compiled forward pass, for one network or many."""
+
+    def __init__(self, task: Task, network: Network, mesh: Mesh | None = None) -> None:
+        """Compiles nothing yet.
+
+        Args:
+          task: that the networks do.
+          network: their architecture in its layout.
+          mesh: over which networks and batches are spread; default: one network on all devices.
+        """
+        self.task, self.batch_size = task, EVAL_BATCH_SIZE
+        if jax.default_backend() != "cpu":
+            self.batch_size = EVAL_BATCH_SIZE_ACCELERATOR
+        self.mesh = mesh or make_mesh(1, self.batch_size)
+        axis = batch_axis(self.mesh, self.batch_size)
+        forward = partial(_forward, network=network)
+        self._forward = jax.jit(map_seeds(forward, self.mesh, shared=2, examples=axis))
+
+    def predict(self, weights: Weights, batches: Iterator[Batch], count: int) -> list[Predictions]:
+        """Returns the predictions of every network on the first `count` examples.
+
+        Args:
+          weights: with a leading axis of networks.
+          batches: of `self.batch_size` examples.
+          count: of the examples; what the last batch repeats is left out.
+        """
+        weights = shard_by_seed(weights, self.mesh)
+        in_flight: list[tuple[Array, Array, Array]] = []
+        done: list[tuple[np.ndarray, ...]] = []
+        for images, labels in batches:
+            in_flight.append((*self._forward(weights, images, labels), labels))
+            if len(in_flight) > 1:  # the device works on a batch while the last one is read
+                done.append(tuple(map(np.asarray, in_flight.pop(0))))
+        done += [tuple(map(np.asarray, each)) for each in in_flight]
+        logits, losses, labels = zip(*done, strict=True)
+        each = zip(np.concatenate(logits, axis=1), np.concatenate(losses, axis=1), strict=True)
+        all_labels = np.concatenate(labels)[:count]
+        return [Predictions(one[:count], loss[:count], all_labels) for one, loss in each]
+
+    def predict_list(
+        self, weights: Weights, examples: ExampleList, suite: int = 0
+    ) -> list[Predictions]:
+        """Returns the predictions of every network on one suite of a list."""
+        batches = examples.batches(self.batch_size, suite)
+        return self.predict(weights, batches, examples.count)
+
+    def score(self, weights: Weights, examples: ExampleList, suite: int = 0) -> list[Scores]:
+        """Returns the scores of every network on one suite of a list."""
+        return [self.task.score(each) for each in self.predict_list(weights, examples, suite)]
+
+
+def _forward(
+    weights: Weights,
+    images: Float[Array, "batch 28 width"],
+    labels: Int[Array, "batch heads"],
+    *,
+    network: Network,
+) -> tuple[Float[Array, "batch heads classes"], Float[Array, " batch"]]:
+    """Returns the logits and the loss of each example."""
+    logits = jnp.asarray(network.apply(weights._asdict(), images, train=False))
+    return logits, cross_entropy(logits, labels)
+
+
+def score_every_epoch(
+    evaluator: Evaluator, every_epoch: Weights, epochs: int, examples: ExampleList
+) -> Float[np.ndarray, "seeds epochs"]:
+    """Returns the accuracy of every epoch's weights of every seed."""
+    # Each is one network more on the axis of seeds.
+    networks = jax.tree.map(
+        lambda leaf: np.asarray(leaf)[:, :epochs].reshape(-1, *leaf.shape[2:]), every_epoch
+    )
+    scores = evaluator.score(networks, examples)
+    return np.array([score[evaluator.task.metric] for score in scores]).reshape(-1, epochs)
+
+
+def one_network(weights: Weights) -> Weights:
+    """Returns the weights of a single network as a population of one."""
+    population: Weights = jax.tree.map(lambda leaf: leaf[None], weights)
+    return population
+
+
+def suite_scores(
+    evaluator: Evaluator, weights: Weights, examples: ExampleList, names: Sequence[str]
+) -> dict[str, tuple[Scores, Predictions]]:
+    """Returns the scores and predictions of one network on suites."""
+    found = {}
+    for name in names:
+        suite = list(evaluator.task.suites).index(name)
+        (predictions,) = evaluator.predict_list(one_network(weights), examples, suite)
+        found[name] = evaluator.task.score(predictions), predictions
+    return found

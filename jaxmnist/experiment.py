@@ -1,0 +1,217 @@
+"""From a configuration to compiled functions: the one set-up for training, benchmark and speedrun.
+
+`jit`, donation and the mapping over seeds are applied here and in evaluation.py, to pure functions
+of one seed. Training is compiled ahead of time, so that it cannot compile again later: a call with
+other shapes is an error.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jax.stages import Compiled
+from jaxtyping import Array, Float
+
+from jaxmnist.config import Config
+from jaxmnist.data.dataset import Dataset, Splits
+from jaxmnist.data.sources import load_splits
+from jaxmnist.errors import UserError
+from jaxmnist.generate.augment import augmentation
+from jaxmnist.generate.suites import Transforms
+from jaxmnist.models.network import Network
+from jaxmnist.models.summary import layer_rows
+from jaxmnist.models.zoo import SEQUENCE_MODELS, create_network
+from jaxmnist.optim import Mode, make_optimizer, make_schedule
+from jaxmnist.runtime import trim_heap
+from jaxmnist.sharding import batch_axis, make_mesh, map_seeds, put_on_device, shape_structs
+from jaxmnist.state import TrainState, init_state
+from jaxmnist.steps import EarlyStopping, TrainSpec, end_epoch, steps_per_epoch, train_steps
+from jaxmnist.tasks import Task, task_of
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that a training needs before it has a state."""
+
+    config: Config
+    splits: Splits
+    task: Task
+    spec: TrainSpec
+    mesh: Mesh
+
+    @property
+    def network(self) -> Network:
+        """The network that is trained."""
+        return self.spec.network
+
+    @property
+    def num_params(self) -> int:
+        """The number of parameters of one network."""
+        rows = layer_rows(self.network.architecture, *self.task.image_size)
+        return sum(row.parameters for row in rows)
+
+    def init_state(self, seed: int) -> TrainState:
+        """Returns the states of seeds `seed .. seed + num_seeds - 1`, a leading axis of seeds."""
+        return self.init_fn()(seed)
+
+    def init_fn(self) -> Callable[[int], TrainState]:
+        """Returns `seed -> state`, for many states of one experiment; it compiles once."""
+        init = partial(
+            init_state,
+            network=self.network,
+            image_size=self.task.image_size,
+            optimizer=self.spec.optimizer,
+            schedule=self.spec.schedule,
+            mode=self.spec.early_stopping.mode,
+            keep_epochs=self.config.epochs if self.config.eval.every_epoch else 0,
+        )
+        # It runs once: the same bits from code that compiles seven times faster.
+        options = {"xla_backend_optimization_level": 1}
+        compiled = jax.jit(map_seeds(init, self.mesh), compiler_options=options)
+        return lambda seed: compiled(seed + jnp.arange(self.config.num_seeds))
+
+    def train_data(self) -> Dataset:
+        """Copies the training digits to every device of the mesh, where they stay."""
+        return put_on_device(self.splits.train, self.mesh)
+
+    def compile(self, state: TrainState) -> "CompiledFns":
+        """Compiles the steps and the end of an epoch, for states with the shapes of this one."""
+        began = time.perf_counter()
+        train = self.splits.train
+        # Of the digits only the shapes: memory is short while something compiles.
+        dataset = shape_structs(
+            Dataset(train.images, np.asarray(train.labels, np.int32)), self.mesh
+        )
+        step = jnp.int32(0)
+
+        def compile_steps(batch_size: int) -> Compiled:
+            spec = with_axis(self.spec, batch_axis(self.mesh, batch_size))
+            steps = partial(train_steps, spec=spec, batch_size=batch_size)
+            return _compile(map_seeds(steps, self.mesh, shared=3), state, step, step, dataset)
+
+        rest = self.spec.num_examples % self.spec.batch_size
+        metrics = jnp.zeros(self.config.num_seeds)
+        end = partial(end_epoch, spec=self.spec)
+        return CompiledFns(
+            full_batches=compile_steps(self.spec.batch_size),
+            short_batch=compile_steps(rest) if rest else None,
+            end_epoch=_compile(map_seeds(end, self.mesh, shared=1), state, metrics, step),
+            steps_per_epoch=self.spec.steps_per_epoch,
+            seconds=time.perf_counter() - began,
+        )
+
+
+@dataclass(frozen=True)
+class CompiledFns:
+    """The compiled functions of a training; they take all seeds, and donate their state."""
+
+    # Two functions, because one of both kinds of batch takes a third more memory to compile.
+    full_batches: Compiled
+    short_batch: Compiled | None  # the last step of an epoch, unless batches divide it
+    end_epoch: Callable[[TrainState, Float[Array, " seeds"], Array], TrainState]
+    steps_per_epoch: int
+    seconds: float  # spent compiling
+
+    def train_steps(self, state: TrainState, first: int, last: int, dataset: Dataset) -> TrainState:
+        """Runs the steps `first <= step < last` of one epoch, without waiting for them."""
+        full_end = last
+        if self.short_batch is not None and last % self.steps_per_epoch == 0:
+            full_end = last - 1
+        if first < full_end:
+            state = self.full_batches(state, jnp.int32(first), jnp.int32(full_end), dataset)
+        if full_end < last and self.short_batch is not None:
+            state = self.short_batch(state, jnp.int32(full_end), jnp.int32(last), dataset)
+        return state
+
+
+def prepare(config: Config, splits: Splits | None = None) -> Experiment:
+    """Sets up a training: data, network, train step and mesh; compiles nothing.
+
+    Args:
+      config: of the training.
+      splits: the digits, if they are loaded already; else those that `config.data` names.
+
+    Raises:
+      UserError: if the model is unknown or of another kind than the configuration, the digits
+        cannot be loaded, or sizes do not fit each other.
+    """
+    network = make_network(config)
+    mesh = make_mesh(config.num_seeds, config.batch_size)
+    splits = splits or load_splits(config.data)
+    spec = make_spec(config, network, len(splits.train))
+    return Experiment(config, splits, task_of(network.architecture), spec, mesh)
+
+
+def make_network(config: Config) -> Network:
+    """Returns the network that a configuration names.
+
+    Raises:
+      UserError: if there is none, or it reads something else than the configuration.
+    """
+    reads_sequences = config.model in SEQUENCE_MODELS
+    network = create_network(
+        config.model,
+        max_length=config.sequence.max_length if config.sequence else 1,
+        layout=config.layout,
+    )
+    if reads_sequences and config.sequence is None:
+        raise UserError(
+            f"config.model {config.model} reads sequences, and the configuration lacks the field "
+            "sequence.max_length: start from recipes.sequences()."
+        )
+    if config.sequence and not reads_sequences:
+        raise UserError(
+            f"config.model {config.model} reads single digits: start from a recipe of its own "
+            "kind, such as configs/models.py."
+        )
+    return network
+
+
+def make_spec(config: Config, network: Network, num_digits: int) -> TrainSpec:
+    """Returns what a train step computes with, for a training set of `num_digits` digits.
+
+    Raises:
+      UserError: if a batch has more examples than an epoch, or a schedule has too few steps.
+    """
+    task = task_of(network.architecture)
+    examples = config.sequence.train_sequences if config.sequence else num_digits
+    if examples < config.batch_size:
+        raise UserError(
+            f"config.batch_size is {config.batch_size}, more than the {examples:,} {task.noun} of "
+            "an epoch: lower it, or hold fewer digits out."
+        )
+    mode: Mode = "min" if config.validation.metric == "loss" else "max"
+    return TrainSpec(
+        network=network,
+        optimizer=make_optimizer(config.optimizer),
+        schedule=make_schedule(
+            config.schedule,
+            epochs=config.epochs,
+            steps_per_epoch=steps_per_epoch(examples, config.batch_size),
+            mode=mode,
+        ),
+        example_fn=task.example_fn(Transforms(digit=augmentation(config.augment))),
+        early_stopping=EarlyStopping(mode, config.early_stopping_patience),
+        num_examples=examples,
+        batch_size=config.batch_size,
+        resample_each_epoch=config.sequence.resample_each_epoch if config.sequence else False,
+    )
+
+
+def with_axis(spec: TrainSpec, axis_name: str | None) -> TrainSpec:
+    """Returns the spec of steps whose batch is sharded along `axis_name`."""
+    return replace(spec, axis_name=axis_name, network=spec.network.with_axis(axis_name))
+
+
+def _compile(function: Callable[..., TrainState], *like: Any) -> Compiled:
+    """Compiles one function, with freed memory returned before and after."""
+    trim_heap()
+    compiled = jax.jit(function, donate_argnums=0).lower(*like).compile()
+    trim_heap()
+    return compiled

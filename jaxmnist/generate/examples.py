@@ -1,0 +1,63 @@
+"""One example as a pure function of a data set, an index and two keys.
+
+A classifier's example number `i` is digit `i`; a recogniser's is a sequence of digits that its
+sample key chooses. Both are augmented by their augment key. A batch is the `vmap` of either.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from jaxmnist.constants import BLANK, SIDE
+from jaxmnist.data.dataset import Dataset
+from jaxmnist.generate.augment import Transform, normalise
+
+
+class ExampleKeys(NamedTuple):
+    """An example's number in its list, and its keys (with a leading axis: of a batch)."""
+
+    index: Int[Array, "..."]  # type: ignore[assignment]  # which digit, for single digits
+    sample_key: Key[Array, "..."]  # of what is drawn
+    augment_key: Key[Array, "..."]  # of how it is changed
+
+
+Example = tuple[Float[Array, "28 width"], Int[Array, " heads"]]  # normalised image, label
+ExampleFn = Callable[[ExampleKeys, Dataset], Example]
+
+
+def digit_example(keys: ExampleKeys, dataset: Dataset, *, transform: Transform) -> Example:
+    """Returns one normalised image, 28x28, and its label, one digit."""
+    image = dataset.images[keys.index].astype(jnp.float32) / 255
+    return normalise(transform(keys.augment_key, image)), dataset.labels[keys.index][None]
+
+
+def sequence_example(
+    keys: ExampleKeys,
+    dataset: Dataset,
+    *,
+    max_length: int,
+    digit_transform: Transform,
+    canvas_transform: Transform,
+) -> Example:
+    """Returns one canvas (normalised, width 28*max_length) and its label.
+
+    1..max_length digits are joined from the left. The length is uniform, digits are uniform over
+    the data set with replacement. Each digit is transformed on its own; everything to the right of
+    the last digit is black and goes through `canvas_transform` only. The label holds the digits,
+    then `BLANK`.
+    """
+    length_key, digits_key = jax.random.split(keys.sample_key)
+    length = jax.random.randint(length_key, (), 1, max_length + 1)
+    chosen = jax.random.randint(digits_key, (max_length,), 0, len(dataset))
+    written = jnp.arange(max_length) < length
+
+    digit_keys = jax.random.split(jax.random.fold_in(keys.augment_key, 0), max_length)
+    digits = dataset.images[chosen].astype(jnp.float32) / 255
+    digits = jax.vmap(digit_transform)(digit_keys, digits)
+    digits = jnp.where(written[:, None, None], digits, 0)
+    canvas = jnp.moveaxis(digits, 0, 1).reshape(SIDE, SIDE * max_length)
+    canvas = canvas_transform(jax.random.fold_in(keys.augment_key, 1), canvas)
+    return normalise(canvas), jnp.where(written, dataset.labels[chosen], BLANK)

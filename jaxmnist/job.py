@@ -1,0 +1,215 @@
+"""The training job of `python launch.py` and `jaxmnist train`: its command line, and running it."""
+
+import difflib
+import re
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from absl import flags, logging
+from ml_collections import ConfigDict
+from ml_collections.config_flags import tuple_parser
+
+from jaxmnist import config, recipes
+from jaxmnist.config import Config
+from jaxmnist.errors import UserError
+from jaxmnist.fields import Field, short_repr
+
+OVERRIDE = "config."
+PARSERS: dict[type, flags.ArgumentParser] = {
+    bool: flags.BooleanParser(),
+    int: flags.IntegerParser(),
+    float: flags.FloatParser(),
+    str: flags.ArgumentParser(),
+    tuple: tuple_parser.TupleParser(),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A configuration, and the run folder that it is trained in."""
+
+    config: Config
+    workdir: Path
+
+
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Defines `--config` and `--workdir`; overrides of single fields are flags of their own."""
+    recipe = "recipe: NAME or FILE.py, with :VARIANT if you like, such as seq:tiny"
+    flags.DEFINE_string("config", "", recipe, flag_values)
+    flags.DEFINE_string(
+        "workdir", "", "run folder; default: runs/<config>[-<variant>]", flag_values
+    )
+
+
+def parse(arguments: Sequence[str], flag_values: flags.FlagValues) -> Job:
+    """Reads a command line, program name first: a recipe, `--workdir`, `--config.FIELD=VALUE`.
+
+    Raises:
+      UserError: if a flag, the recipe or a field cannot be used, and what to do.
+    """
+    try:
+        expanded = flag_values.read_flags_from_files(list(arguments), force_gnu=False)
+        others, overrides = _split(expanded)
+        _, *positional = flag_values(others)
+    except flags.UnrecognizedFlagError as error:
+        raise _unknown_flag(error.flagname, flag_values) from None
+    except flags.Error as error:
+        raise UserError(f"{str(error).removeprefix('ERROR:: ').rstrip('.')}: see --help.") from None
+    name = str(flag_values["config"].value)
+    if not name and positional:  # `jaxmnist train seq:tiny`
+        name = positional.pop(0)
+    if not name:
+        raise UserError("no recipe is named: give one, such as seq or configs/seq.py.")
+    if positional:
+        raise UserError(f"'{positional[0]}' is not a flag: set a field as --config.FIELD=VALUE.")
+    recipe = _override(_load(name), overrides)
+    workdir = str(flag_values["workdir"].value)
+    return Job(config.from_dict(recipe.to_dict()), Path(workdir) if workdir else _workdir(name))
+
+
+def run(job: Job) -> None:
+    """Trains and evaluates; the last line on standard output is the path of summary.json.
+
+    Raises:
+      UserError: if configuration, data or folder cannot be used.
+      Interrupted: after Ctrl-C or SIGTERM; what was learnt until then is saved.
+    """
+    from jaxmnist.run.signals import quiet_libraries, stop_on_signal
+    from jaxmnist.runtime import configure_jax, import_tensorboardx
+
+    logging.set_verbosity(logging.WARNING)
+    quiet_libraries()
+    with stop_on_signal() as stop:  # first: imports and JAX take seconds, and may be interrupted
+        configure_jax()
+        import_tensorboardx()
+        from jaxmnist.training import train
+
+        train(job.config, job.workdir, stop=stop)
+    print(job.workdir / "summary.json")
+
+
+def _workdir(name: str) -> Path:
+    """Returns the default run folder: `configs/seq.py:tiny` runs in `runs/seq-tiny`."""
+    file, _, variant = name.partition(":")
+    return Path("runs") / "-".join(filter(None, (Path(file).stem, variant)))
+
+
+def _load(name: str) -> ConfigDict:
+    address = recipes.find(name)
+    try:
+        return recipes.load(name)
+    except UserError:
+        raise
+    except Exception as error:  # a config file is code, and may raise anything
+        file = address.partition(":")[0]
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [f.lineno for f in frames if Path(f.filename).absolute() == Path(file).absolute()]
+        place = f" in line {lines[-1]}" if lines else ""
+        reason = f"{type(error).__name__}: {error}".replace(". ", ", ").rstrip(".")
+        raise UserError(
+            f"the recipe {file} cannot be used ({reason}{place}): correct the file."
+        ) from error
+
+
+# ---- --config.FIELD=VALUE: parsed and checked by the schema ----
+
+
+def _split(arguments: list[str]) -> tuple[list[str], dict[str, str | None]]:
+    """Splits the overrides of fields from a command line; of several of one field the last counts.
+
+    As absl has flags: `--config.seed=3`, `-config.seed 3`, `--noconfig.data.verify`.
+    """
+    others: list[str] = []
+    overrides: dict[str, str | None] = {}
+    switches = {name for name, field in config.all_fields() if isinstance(field.default, bool)}
+    queue = list(arguments)
+    while queue:
+        argument = queue.pop(0)
+        if argument == "--":  # no flags after it
+            return [*others, argument, *queue], overrides
+        found = re.fullmatch(r"--?(no)?config\.([^=]*)(?:=(.*))?", argument, re.DOTALL)
+        if not found:
+            others.append(argument)
+            continue
+        negated, name, text = found.groups()
+        if text is None:
+            if negated or _renamed(name) in switches:
+                text = str(not negated)
+            elif queue and not queue[0].startswith("--"):
+                text = queue.pop(0)
+        overrides.pop(name, None)
+        overrides[name] = text
+    return others, overrides
+
+
+def _renamed(name: str) -> str:
+    return config.RENAMED[name][0] if name in config.RENAMED else name
+
+
+def _override(recipe: ConfigDict, overrides: dict[str, str | None]) -> ConfigDict:
+    """Sets fields of a recipe; what alters a published system no longer goes by its name."""
+    tree = recipe.to_dict()
+    if config.upgrade(tree) != tree:
+        recipe = ConfigDict(config.upgrade(tree))
+    known, present = dict(config.all_fields()), config.flatten(recipe.to_dict())
+    values: dict[str, Any] = {}
+    for name, text in overrides.items():
+        field = _renamed(name)
+        if field not in known:
+            raise _unknown_field(field, list(known))
+        if field not in present:
+            raise UserError(f"this recipe has no field {field}: leave --config.{name} out.")
+        value = _parse(field, known[field], text)
+        if name in config.RENAMED:
+            value = config.RENAMED[name][1](value)
+        if not known[field].metadata["rule"].holds(value):
+            raise _impossible(field, known[field], value)
+        values[field] = value
+    recipe.update_from_flattened_dict(values)
+    if values.keys() - config.REPRODUCTION_FIELDS and "system" in present:
+        recipe.system = ""
+    return recipe
+
+
+def _parse(name: str, field: Field, text: str | None) -> Any:
+    if text is None:
+        raise UserError(f"--{OVERRIDE}{name} has no value: give --{OVERRIDE}{name}=VALUE.")
+    try:
+        return PARSERS[type(field.default)].parse(text)
+    except ValueError:
+        raise _impossible(name, field, text) from None
+
+
+def _impossible(name: str, field: Field, value: Any) -> UserError:
+    return UserError(
+        f"config.{name} is {short_repr(value)}: it must be {field.metadata['rule'].wanted}."
+    )
+
+
+def _unknown_field(name: str, known: list[str]) -> UserError:
+    if inside := [each for each in known if each.startswith(f"{name}.")]:
+        return UserError(
+            f"config.{name} is a group: set its fields one by one, such as "
+            f"--{OVERRIDE}{inside[0]}=VALUE."
+        )
+    # Both `learning_rate` and `schedul.learning_rate` are meant for schedule.learning_rate.
+    ends = {each.rpartition(".")[2]: each for each in reversed(known)}
+    last = difflib.get_close_matches(name.rpartition(".")[2], ends, n=1)
+    close = difflib.get_close_matches(name, known, n=1) or [ends[end] for end in last]
+    return UserError(
+        f"a configuration has no field {short_repr(name)}{_perhaps('', close)}: --help lists them."
+    )
+
+
+def _unknown_flag(name: str, flag_values: flags.FlagValues) -> UserError:
+    if name in dict(config.all_fields()):
+        return UserError(f"there is no flag --{name}: give --{OVERRIDE}{name}=VALUE.")
+    close = difflib.get_close_matches(name, list(flag_values), n=1)
+    return UserError(f"there is no flag --{name}{_perhaps('--', close)}: see --help.")
+
+
+def _perhaps(prefix: str, close: list[str]) -> str:
+    return f", perhaps {prefix}{close[0]}" if close else ""

@@ -1,0 +1,45 @@
+"""The loss and the accuracy, for training and for evaluation."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+
+class Metrics(NamedTuple):
+    """Sums over examples; `merge` adds those of two sets of examples."""
+
+    loss: Float[Array, "..."]  # sum over examples of the loss summed over heads
+    correct: Int[Array, "..."]  # heads that were right
+    exact: Int[Array, "..."]  # examples of which every head was right
+    examples: Int[Array, "..."]
+
+    @classmethod
+    def zero(cls) -> "Metrics":
+        """Returns the sums over no example."""
+        return cls(jnp.float32(0), jnp.int32(0), jnp.int32(0), jnp.int32(0))
+
+    def merge(self, other: "Metrics") -> "Metrics":
+        """Returns the sums over the examples of both."""
+        return Metrics(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+def cross_entropy(
+    logits: Float[Array, "batch heads classes"], labels: Int[Array, "batch heads"]
+) -> Float[Array, " batch"]:
+    """Returns each example's cross-entropy, summed over heads; its batch mean is the loss."""
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).sum(-1)
+
+
+def batch_metrics(
+    logits: Float[Array, "batch heads classes"], labels: Int[Array, "batch heads"]
+) -> Metrics:
+    """Returns the sums over a batch."""
+    right = logits.argmax(-1) == labels
+    return Metrics(
+        loss=cross_entropy(logits, labels).sum(),
+        correct=right.sum(dtype=jnp.int32),
+        exact=right.all(-1).sum(dtype=jnp.int32),
+        examples=jnp.int32(len(labels)),
+    )

@@ -1,0 +1,112 @@
+"""Every architecture by name, as data. A new model is one more entry here or in classifiers.py."""
+
+from collections.abc import Callable
+
+from jaxmnist.constants import DIGITS
+from jaxmnist.errors import UserError
+from jaxmnist.models.classifiers import CLASSIFIERS
+from jaxmnist.models.layers import (
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    MaxPool,
+    Relu,
+    SplitColumns,
+)
+from jaxmnist.models.layout import choose_layout
+from jaxmnist.models.network import Architecture, Network
+
+SEQUENCE_CLASSES = DIGITS + 1  # and the blank
+
+
+def sequence_published(max_length: int) -> Architecture:
+    """The network of both published recognisers (systems 1 and 2): 9,891,489 parameters at 3.
+
+    The published code has one linear layer a head; here they are one matrix, which is the same
+    function with the same initial distribution.
+    """
+    return Architecture(
+        layers=(
+            *(Conv(32, padding=1), Relu()),
+            *(Conv(64, padding=1), Relu(), MaxPool()),
+            *(Conv(128, padding=1), Relu()),
+            *(Conv(128, padding=1), Relu(), MaxPool()),
+            *(Flatten(), Dense(512), Relu(), Dropout(0.5)),
+            Dense(max_length * SEQUENCE_CLASSES),
+        ),
+        heads=max_length,
+        classes=SEQUENCE_CLASSES,
+    )
+
+
+def sequence_compact(max_length: int) -> Architecture:
+    """This project's own recogniser: 245,423 parameters at any length.
+
+    The convolutions see the whole canvas; after them, its width is cut into one cell a head and
+    all heads share their weights, so that every digit of every example trains the same head.
+    """
+
+    def block(features: int) -> tuple[Layer, ...]:
+        return Conv(features, padding=1, bias=False), BatchNorm(), Relu()
+
+    return Architecture(
+        layers=(
+            *(*block(12), MaxPool()),
+            *(*block(24), *block(24), MaxPool()),
+            *(*block(48), SplitColumns(max_length)),
+            *(Flatten(), Dense(96), Relu(), Dropout(0.3)),
+            Dense(SEQUENCE_CLASSES),
+        ),
+        heads=max_length,
+        classes=SEQUENCE_CLASSES,
+    )
+
+
+def swift() -> Architecture:
+    """This project's own classifier, made to learn fast: 15,166 parameters, most of them late.
+
+    Two pools come early, so that the wide layers see few pixels.
+    """
+
+    def block(features: int, *after: Layer) -> tuple[Layer, ...]:
+        return Conv(features, padding=1, bias=False), *after, BatchNorm(), Relu()
+
+    return Architecture(
+        layers=(
+            *block(12, MaxPool()),
+            *block(24, MaxPool()),
+            *block(48),
+            *(MaxPool(3), Flatten(), Dense(DIGITS)),
+        ),
+        heads=1,
+        classes=DIGITS,
+    )
+
+
+DIGIT_MODELS = CLASSIFIERS | {"swift": swift()}
+SEQUENCE_MODELS: dict[str, Callable[[int], Architecture]] = {
+    "sequence_published": sequence_published,
+    "sequence_compact": sequence_compact,
+}
+MODELS = (*SEQUENCE_MODELS, *DIGIT_MODELS)
+
+
+def find_architecture(name: str, max_length: int = 1) -> Architecture:
+    """Returns the model called `name`, for at most `max_length` digits if it reads sequences.
+
+    Raises:
+      UserError: if no model has that name.
+    """
+    if name in DIGIT_MODELS:
+        return DIGIT_MODELS[name]
+    if name in SEQUENCE_MODELS:
+        return SEQUENCE_MODELS[name](max_length)
+    raise UserError(f"there is no model '{name}': choose one of {', '.join(sorted(MODELS))}.")
+
+
+def create_network(name: str, *, max_length: int = 1, layout: str = "auto") -> Network:
+    """Returns a model as a network in a layout; errors are those of `find_architecture`."""
+    return Network(find_architecture(name, max_length), choose_layout(layout))

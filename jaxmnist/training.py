@@ -1,0 +1,338 @@
+"""A run from beginning to end; read it from top to bottom."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from jaxmnist import checkpoint
+from jaxmnist.config import Config
+from jaxmnist.data.dataset import Dataset
+from jaxmnist.errors import Interrupted, UserError
+from jaxmnist.evaluation import (
+    Batch,
+    Evaluator,
+    ExampleList,
+)
+from jaxmnist.experiment import CompiledFns, Experiment, prepare
+from jaxmnist.generate.augment import augmentation
+from jaxmnist.generate.suites import Transforms
+from jaxmnist.metrics import Metrics
+from jaxmnist.models.summary import layer_table
+from jaxmnist.rng import Stream
+from jaxmnist.run.faults import as_user_error
+from jaxmnist.run.folder import RunFolder
+from jaxmnist.run.lock import locked
+from jaxmnist.run.progress import Pacer, Progress, rates
+from jaxmnist.run.signals import StopRequest
+from jaxmnist.run.summary import (
+    Summary,
+    describe,
+    diverged_seeds,
+    epoch_line,
+    epoch_row,
+    finished_summary,
+    format_divergence,
+    summarise,
+)
+from jaxmnist.run.tensorboard import open_tensorboard
+from jaxmnist.runtime import Timer, git_commit, trim_heap
+from jaxmnist.sharding import put_on_device
+from jaxmnist.state import TrainState, finite_seeds
+from jaxmnist.steps import has_diverged, has_stopped
+from jaxmnist.tasks import Scores
+from jaxmnist.testing import rows, test
+from jaxmnist.weights import weights_sha256
+
+History = list[dict[str, Any]]  # the lines of metrics.jsonl
+
+
+@dataclass(frozen=True)
+class Run:
+    """What stays the same from the first step to the summary."""
+
+    experiment: Experiment
+    fns: CompiledFns
+    evaluator: Evaluator
+    train_data: Dataset  # on the device
+    validation: ExampleList
+    folder: RunFolder
+    stop: StopRequest
+    timer: Timer
+
+    @property
+    def config(self) -> Config:
+        """The configuration."""
+        return self.experiment.config
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the state is saved."""
+        return self.folder.path / "checkpoints"
+
+    @property
+    def monitor(self) -> str:
+        """The validation metric that early stopping, plateau and the best epoch go by."""
+        by_loss = self.config.validation.metric == "loss"
+        return "loss" if by_loss else self.experiment.task.metric
+
+
+def train(config: Config, workdir: str | Path, *, stop: StopRequest | None = None) -> Summary:
+    """Trains a configuration, tests it once and writes a run folder.
+
+    An unfinished run in `workdir` is resumed, a finished one is only reported.
+
+    Args:
+      config: what to train.
+      workdir: the run folder.
+      stop: asks the run to save and leave, if somebody calls it; default: nobody does.
+
+    Returns:
+      The content of `summary.json`.
+
+    Raises:
+      UserError: if configuration, data or folder cannot be used, or every seed diverges.
+      Interrupted: if it was asked to stop; what was learnt until then is saved.
+    """
+    timer, commit = Timer(), git_commit()  # now, as the source tree may change during the run
+    folder = RunFolder(Path(workdir), config)
+    if (finished := finished_summary(folder)) is not None:
+        print(f"{folder.path} holds a finished run: nothing is repeated.\n{describe(finished)}")
+        return finished
+
+    experiment = prepare(config)
+    folder.create()
+    with as_user_error(folder.path), locked(folder.path):
+        folder.refuse_others()  # another run may have come while the digits were loaded
+        run, state = set_up(experiment, folder, stop or StopRequest(), timer)
+        state, history = fit(run, state)
+        print("evaluating on test digits ...", flush=True)
+        trim_heap()
+        with timer.section("evaluate"):
+            tested = test(experiment, run.evaluator, folder, state, history)
+        diverged = diverged_seeds(state, experiment)
+        sha256 = weights_sha256(rows(state.weights, finite_seeds(state)))
+        summary = summarise(experiment, history, tested, diverged, sha256, timer, commit)
+        print(describe(summary), flush=True)
+        folder.write("summary.json", summary.to_json())
+    return summary
+
+
+def set_up(
+    experiment: Experiment, folder: RunFolder, stop: StopRequest, timer: Timer
+) -> tuple[Run, TrainState]:
+    """Compiles, and puts the state and the digits on the device."""
+    config, task, splits = experiment.config, experiment.task, experiment.splits
+    folder.write("model.txt", layer_table(experiment.network, *task.image_size))
+    print(
+        f"{config.name}: {experiment.num_params:,} parameters, {config.num_seeds} seed(s), at most "
+        f"{config.epochs} epochs of {experiment.spec.num_examples:,} {task.noun}, {splits.title}, "
+        f"on {jax.default_backend()}\ncompiling ...",
+        flush=True,
+    )
+    state = experiment.init_state(config.seed)
+    with timer.section("compile"):
+        fns = experiment.compile(state)
+    monitored = splits.split(config.validation.digits)
+    transforms = (
+        Transforms(digit=augmentation(config.augment))
+        if config.validation.augmented
+        else Transforms()
+    )
+    validation = ExampleList(
+        dataset=put_on_device(monitored),
+        example_fns=(task.example_fn(transforms),),
+        count=task.num_examples(config.validation.examples, len(monitored)),
+        seed=config.data.split_seed,
+        streams=(Stream.VALIDATION_DRAW, Stream.VALIDATION_AUGMENT),
+    )
+    evaluator = Evaluator(task, experiment.network, experiment.mesh)
+    data = experiment.train_data()
+    return Run(experiment, fns, evaluator, data, validation, folder, stop, timer), state
+
+
+def fit(run: Run, state: TrainState) -> tuple[TrainState, History]:
+    """Trains until the last epoch, or until every seed has stopped early; saves every epoch.
+
+    Asked to stop, it saves at once, in the middle of an epoch, too.
+
+    Returns:
+      The last state and the lines of `metrics.jsonl`.
+    """
+    config, spec, task = run.config, run.experiment.spec, run.experiment.task
+
+    # --- Resume from the latest checkpoint, if there is one. ---
+    state, step, history = resume(run, state)
+    run.folder.write_lines("metrics.jsonl", history)
+    progress = Progress(
+        config.epochs, step / spec.steps_per_epoch, spec.num_examples, config.num_seeds
+    )
+    with (
+        open_tensorboard(run.folder.path, len(history) + 1) as add_scalars,
+        run.timer.section("train"),
+        run.stop.graceful(),
+    ):
+        for epoch in range(len(history), config.epochs):
+            if has_stopped(state, epoch, spec.early_stopping).all():
+                break
+
+            # --- One epoch of steps, on the device. ---
+            state, step = train_epoch(run, state, epoch, step, progress)
+
+            # --- Validation; none if no seed is finite, or the run was asked to stop. ---
+            scores = validate(run, state, epoch)
+            if scores is None:
+                save(run, state, step, history)
+                break
+
+            # --- Learning rate schedule, best weights and early stopping. ---
+            row = epoch_row(epoch + 1, task, state, scores, history)
+            state = run.fns.end_epoch(state, monitored_metric(run, scores), jnp.int32(epoch + 1))
+            if has_diverged(state).all():
+                save(run, state, step, history)
+                break
+
+            # --- Save and log. ---
+            history.append(row)
+            # The best checkpoint is that with the lowest error: a loss, or 1 - accuracy.
+            value = row[f"validation_{run.monitor}"]
+            error = value if spec.early_stopping.mode == "min" else 1 - value
+            save(run, state, step, history, error)
+            run.folder.write_lines("metrics.jsonl", history)
+            add_scalars(row)
+            progress.end_epoch(epoch_line(row, task, config.epochs))
+
+    check_outcome(run, state, step, history)
+    return state, history
+
+
+def train_epoch(
+    run: Run, state: TrainState, epoch: int, step: int, progress: Progress
+) -> tuple[TrainState, int]:
+    """Runs an epoch from `step` on, in pieces sent ahead: the device never waits for a line.
+
+    Asked to stop, or once no seed is finite, it ends before the epoch does.
+
+    Returns:
+      The state, and the next step.
+    """
+    pacer = Pacer()
+    last = (epoch + 1) * run.fns.steps_per_epoch
+    in_flight: list[tuple[int, Metrics, Array]] = []
+    while step < last and not run.stop.requested:
+        piece = min(pacer.steps, last - step)
+        state = run.fns.train_steps(state, step, step + piece, run.train_data)
+        step += piece
+        # A copy, because the state itself is donated to the next piece.
+        in_flight.append((piece, *jax.tree.map(jnp.copy, (state.sums, has_diverged(state)))))
+        if len(in_flight) > 1:
+            ended, sums, diverged = in_flight.pop(0)
+            progress.show(int(np.max(sums.examples)), *rates(sums))
+            pacer.finished(ended)
+            if diverged.all():
+                break
+    return state, step
+
+
+def validate(run: Run, state: TrainState, epoch: int) -> list[Scores] | None:
+    """Returns the scores of every seed; None if no seed is finite, or if asked to stop."""
+
+    def until_stopped(batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            if run.stop.requested:
+                raise Interrupted("while validating", run.stop.code)
+            yield batch
+
+    if has_diverged(state).all():
+        return None
+    batches = until_stopped(run.validation.batches(run.evaluator.batch_size, epoch=epoch))
+    try:
+        predictions = run.evaluator.predict(state.weights, batches, run.validation.count)
+    except Interrupted:
+        return None
+    return [run.experiment.task.score(each) for each in predictions]
+
+
+def monitored_metric(run: Run, scores: list[Scores]) -> Array:
+    """Returns each seed's monitored metric; not a number where its loss is not finite."""
+    metrics = jnp.float32([score[run.monitor] for score in scores])
+    losses = jnp.float32([score["loss"] for score in scores])
+    return jnp.where(jnp.isfinite(losses), metrics, jnp.nan)
+
+
+def resume(run: Run, state: TrainState) -> tuple[TrainState, int, History]:
+    """Returns state, step and history of the latest checkpoint, or those of the beginning.
+
+    Raises:
+      UserError: if the checkpoints are of another configuration or other digits.
+    """
+    saved = checkpoint.restore_latest(run.checkpoints, state, print)
+    if saved is None:
+        return state, 0, []
+    state, record = saved
+    if record.config != run.folder.stored_config_hash():
+        raise UserError(
+            f"{run.checkpoints} is of a run with another configuration: remove it to start again, "
+            "or give another --workdir."
+        )
+    if record.data != run.experiment.splits.fingerprint:
+        raise UserError(
+            f"{run.folder.path} was trained on other digits than {run.experiment.splits.title}: "
+            "give the same data, or another --workdir."
+        )
+    run.timer.add(record.seconds)
+    print(f"resuming {run.folder.path} after {format_position(run, record.step)}", flush=True)
+    return state, record.step, record.history
+
+
+def save(
+    run: Run, state: TrainState, step: int, history: History, error: float | None = None
+) -> None:
+    """Saves a checkpoint; `error` is the validation error, None within an epoch."""
+    record = checkpoint.Record(
+        step=step,
+        error=error,
+        data=run.experiment.splits.fingerprint,
+        config=run.folder.stored_config_hash(),
+        history=history,
+        seconds=run.timer.seconds(),
+    )
+    checkpoint.save(run.checkpoints, state, record)
+
+
+def check_outcome(run: Run, state: TrainState, step: int, history: History) -> None:
+    """Prints why training ended before its last epoch, and which seeds diverged.
+
+    Raises:
+      UserError: if all did.
+      Interrupted: if the run was asked to stop.
+    """
+    diverged = diverged_seeds(state, run.experiment)
+    if len(diverged) == run.config.num_seeds:
+        others = f", as were those of the {len(diverged) - 1} other seeds" if diverged[1:] else ""
+        raise UserError(
+            f"{format_divergence(diverged[0])}{others}: lower schedule.learning_rate and give "
+            f"another --workdir; the state before that step is kept in {run.checkpoints}."
+        )
+    if run.stop.requested:
+        raise Interrupted(
+            f"interrupted, and saved after {format_position(run, step)}: the same command goes on "
+            "there.",
+            run.stop.code,
+        )
+    for one in diverged:
+        print(f"warning: {format_divergence(one)}; it is left out of what follows", flush=True)
+    if len(history) < run.config.epochs:
+        patience = run.config.early_stopping_patience
+        print(f"no improvement in {patience} epochs: stopped early")
+
+
+def format_position(run: Run, step: int) -> str:
+    """Returns how far a run is after `step` steps."""
+    epochs, steps = divmod(step, run.fns.steps_per_epoch)
+    return f"epoch {epochs}" if not steps else f"step {steps} of epoch {epochs + 1}"

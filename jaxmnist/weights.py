@@ -1,0 +1,143 @@
+"""One network's weights in a safetensors file, with metadata that says which network it is."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from jaxmnist.config import Evaluation
+from jaxmnist.data.dataset import TITLES
+from jaxmnist.errors import UserError
+from jaxmnist.files import atomic_write
+from jaxmnist.formats.safetensors_files import read_arrays
+from jaxmnist.models.network import Network, Weights
+from jaxmnist.models.summary import init_variables
+from jaxmnist.models.zoo import create_network
+from jaxmnist.tasks import Task, task_of
+from jaxmnist.typed_json import from_json
+
+FILE_NAME = "weights.safetensors"
+# Files of before version 0.1 name the data set by a title, in the field `digits`.
+OLD_TITLES = {
+    "MNIST": "mnist",
+    "digits of your own": "own",
+    "the stand-in digits8x8": "digits8x8",
+}
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Which network a file holds, how it was trained, and what it is tested on."""
+
+    name: str  # of the configuration
+    model: str  # an entry of jaxmnist.models.zoo
+    max_length: int  # digits in a sequence, 1 for single digits
+    seed: int
+    epoch: int  # counted from 1
+    data: str  # the data set's identifier: mnist, own or digits8x8
+    eval: Evaluation  # the test examples of its run
+    sha256: str | None = None  # of the weights; files of before version 0.1 may have none
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network that is ready to be applied."""
+
+    network: Network
+    weights: Weights
+    task: Task
+    metadata: Metadata
+
+
+def save_weights(path: Path, weights: Weights, metadata: Metadata) -> None:
+    """Writes one network; the hash in `metadata` is filled in."""
+    from safetensors.numpy import save
+
+    flat = flatten_dict(weights._asdict(), sep=".")
+    arrays = {name: np.asarray(value, order="C") for name, value in flat.items()}
+    hashed = dataclasses.replace(metadata, sha256=weights_sha256(weights))
+    # One entry, since safetensors writes several in any order.
+    entry = json.dumps(dataclasses.asdict(hashed), sort_keys=True)
+    atomic_write(path, save(arrays, metadata={"jaxmnist": entry}))
+
+
+def weights_sha256(weights: Weights) -> str:
+    """Returns the SHA-256 of all bits of weights, of one network or of all seeds'."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(weights):  # in the order of names
+        digest.update(np.asarray(leaf, order="C").tobytes())
+    return digest.hexdigest()
+
+
+def load_weights(path: Path) -> Loaded:
+    """Reads a file that `save_weights` wrote; nothing in it is ever executed.
+
+    Raises:
+      UserError: if the file is missing, damaged, not finite, or does not fit the network it names.
+    """
+    flat, entries = read_arrays(path)
+    metadata = _metadata(path, entries.get("jaxmnist", "{}"))
+
+    network = create_network(metadata.model, max_length=metadata.max_length)
+    task = task_of(network.architecture)
+    wanted = flatten_dict(
+        jax.eval_shape(
+            lambda key: init_variables(network, key, *task.image_size), jax.random.key(0)
+        ),
+        sep=".",
+    )
+    for name in sorted(wanted.keys() | flat.keys()):
+        found, needed = _form(flat.get(name)), _form(wanted.get(name))
+        if found != needed:
+            raise UserError(
+                f"{path} does not fit {metadata.model}: {name} is {found}, not {needed}; use the "
+                "weights of that model."
+            )
+    for name, value in sorted(flat.items()):
+        if not np.isfinite(value).all():
+            raise UserError(
+                f"{path} holds numbers that are not finite in {name}: use the weights of another "
+                "run or epoch."
+            )
+    tree = unflatten_dict({name: jnp.asarray(value) for name, value in flat.items()}, sep=".")
+    weights = Weights(tree["params"], tree.get("batch_stats", {}))
+    if metadata.sha256 not in (None, weights_sha256(weights)):
+        raise UserError(
+            f"{path} is damaged, its weights are not those that were written: remove it and the "
+            "run's summary.json, and rerun to write both again from its last checkpoint."
+        )
+    return Loaded(network, weights, task, metadata)
+
+
+def _metadata(path: Path, entry: str) -> Metadata:
+    try:
+        tree = json.loads(entry)
+    except (ValueError, RecursionError):
+        tree = None
+    if isinstance(tree, dict) and "digits" in tree:
+        title = tree["digits"]
+        tree.setdefault("data", OLD_TITLES.get(title) if isinstance(title, str) else None)
+    required = {field.name for field in dataclasses.fields(Metadata)} - {"sha256"}
+    if not isinstance(tree, dict) or not tree.keys() >= required:
+        raise UserError(
+            f"{path} does not say which model it is for: use the {FILE_NAME} of a run (what "
+            "`jaxmnist export` writes is for other software)."
+        )
+    try:
+        metadata = from_json(Metadata, tree)
+    except (ValueError, UserError):  # a UserError is of the fields of `eval`
+        metadata = None
+    if not metadata or metadata.data not in TITLES or not 1 <= metadata.max_length <= 100:
+        raise UserError(f"{path} has impossible metadata: use a file made by jaxmnist.")
+    return metadata
+
+
+def _form(array: Any) -> str:
+    return "missing" if array is None else f"{array.dtype} of shape {tuple(array.shape)}"

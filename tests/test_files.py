@@ -1,0 +1,38 @@
+"""Files are written whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from jaxmnist.files import atomic_write
+
+
+def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    neighbour = tmp_path / "a.partial"
+    neighbour.write_text("somebody else's")
+    for content in (b"one", "two"):
+        assert atomic_write(path, content) == path
+    assert path.read_text() == "two"
+    assert neighbour.read_text() == "somebody else's"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.partial", "a.pth"]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a"
+    path.write_text("old")
+
+    def full(number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        atomic_write(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        atomic_write(tmp_path, "text")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,82 @@
+"""How seeds and batches are spread over devices."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxmnist.sharding import (
+    batch_axis,
+    even_split,
+    grid,
+    local_shard,
+    make_mesh,
+    map_seeds,
+    psum,
+    replicate,
+)
+
+
+@given(count=st.integers(1, 10_000), most=st.integers(1, 64))
+def test_an_even_split_has_as_many_parts_as_it_can(count: int, most: int) -> None:
+    parts = even_split(count, most)
+    assert 1 <= parts <= most
+    assert count % parts == 0
+    assert all(count % more for more in range(parts + 1, most + 1))
+
+
+@given(
+    num_seeds=st.integers(1, 1_000),
+    batch_size=st.integers(1, 1_000),
+    devices=st.integers(1, 64),
+    least=st.integers(1, 100),
+)
+def test_a_grid_fits_its_devices(num_seeds: int, batch_size: int, devices: int, least: int) -> None:
+    seeds, parts = grid(num_seeds, batch_size, devices, least)
+    assert seeds * parts <= devices
+    assert num_seeds % seeds == batch_size % parts == 0
+    assert seeds == even_split(num_seeds, devices)
+    assert parts == 1 or batch_size // parts >= least
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 4])
+def test_every_seed_gets_its_own_result_wherever_it_runs(seeds: int) -> None:
+    mesh = make_mesh(seeds, 1)
+    own = np.arange(seeds, dtype=np.float32)
+    shared = replicate(np.float32(10), mesh)
+    result = jax.jit(map_seeds(lambda x, y: (x + y, x * y), mesh, shared=1))(own, shared)
+    np.testing.assert_array_equal(result[0], own + 10)
+    np.testing.assert_array_equal(result[1], own * 10)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "batch_size", "shape"),
+    [(2, 64, (2, 1)), (1, 64, (1, 2)), (3, 64, (1, 2)), (1, 30, (1, 1)), (1, 65, (1, 1))],
+)
+def test_two_cores_are_for_two_seeds_or_for_two_shards(
+    seeds: int, batch_size: int, shape: tuple[int, int]
+) -> None:
+    assert jax.device_count() == 2, "tests/conftest.py makes two"
+    mesh = make_mesh(seeds, batch_size)
+    assert mesh.devices.shape == shape
+    result = jax.jit(map_seeds(lambda x: x + 1, mesh))(np.zeros(seeds, np.float32))
+    assert result.sharding.device_set == set(mesh.devices.flat)
+
+
+@pytest.mark.parametrize("examples", [64, 65])
+def test_shards_of_a_batch_are_all_of_it_once(examples: int) -> None:
+    """Those that do not divide evenly are on every device, and are not added up."""
+    mesh = make_mesh(1, 64)
+    axis = batch_axis(mesh, examples)
+    assert (axis is None) == (examples == 65)
+
+    def add(seed: Any) -> Any:
+        numbers = local_shard(jnp.arange(examples), axis)
+        return seed + psum({"sum": numbers.sum(), "count": jnp.int32(len(numbers))}, axis)["sum"]
+
+    (total,) = jax.jit(map_seeds(add, mesh))(np.zeros(1, np.int32))
+    assert total == examples * (examples - 1) // 2

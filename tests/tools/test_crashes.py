@@ -1,0 +1,38 @@
+"""Short versions of the two long searches: kills at any moment, faults of the disk."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import ROOT
+from tools.kill_points import RECIPES, search
+from tools.storage_faults import compile_faults
+
+
+@pytest.mark.slow
+def test_five_kills_leave_the_same_bits() -> None:
+    name = "classifier, step"
+    outcomes = search(5, {name: RECIPES[name]}, seed=1)[name].values()
+    # A run that is killed at its last point may be killed again until it ends: five or a few more.
+    assert sum(one["kills"] for one in outcomes) >= 5
+    assert sum(one["mismatches"] for one in outcomes) == 0
+    assert sum(one["finished"] for one in outcomes) > 0
+
+
+@pytest.mark.slow
+def test_faults_of_the_disk_lose_nothing(tmp_path: Path) -> None:
+    if not compile_faults(tmp_path):
+        pytest.skip("needs Linux and a C compiler")
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.storage_faults", "--every", "23"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-2_000:]
+    assert done.stdout.count("refused in a sentence, state before it there") == 4
+    assert done.stderr == ""  # Orbax's threads are silent, too
