@@ -36,7 +36,9 @@ class Plan:
     populations: tuple[int, ...]
     whole_population: int
     # time to accuracy
+    speedruns: tuple[str, ...]
     runs: int
+    published: tuple[str, ...]  # the recognisers' recipes
 
 
 REAL = Plan(
@@ -74,7 +76,9 @@ REAL = Plan(
     matrix_side=8192,
     populations=(1, 10, 100, 1000),
     whole_population=100,
+    speedruns=("speedrun:to_98", "speedrun:to_99", "speedrun:to_994"),
     runs=20,
+    published=("seq:generalist", "seq:specialist"),
 )  # fmt: skip
 
 # Two short epochs; of the 1,500 training digits of digits8x8 what is held out goes by the ratio.
@@ -112,7 +116,9 @@ REHEARSAL = Plan(
     matrix_side=256,
     populations=(1, 2),
     whole_population=2,
+    speedruns=("speedrun:to_98",),
     runs=1,
+    published=("seq:generalist",),
 )
 
 

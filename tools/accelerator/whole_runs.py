@@ -14,14 +14,13 @@ from jaxmnist.training import train
 from tools.accelerator.plan import recipe
 from tools.accelerator.section import Context, Item, Result
 
-SPEEDRUNS = {"98 %": "speedrun:to_98", "99 %": "speedrun:to_99", "99.4 %": "speedrun:to_994"}
 MARGIN = 5.0  # seconds that saving a run takes at most, before its section ends
 
 
 def time_to_accuracy(context: Context) -> Iterator[Item]:
     """Whole trainings of the speedrun's recipes, one after the other, compiling apart."""
-    for accuracy, name in SPEEDRUNS.items():
-        yield Item(f"to {accuracy}", partial(race, name, context))
+    for name in context.plan.speedruns:
+        yield Item(name, partial(race, name, context))
 
 
 def race(name: str, context: Context) -> Result:
@@ -33,7 +32,7 @@ def race(name: str, context: Context) -> Result:
 
 def published(context: Context) -> Iterator[Item]:
     """The two published recognisers, whole recipes, with their accuracies on all suites."""
-    for name in ("seq:generalist", "seq:specialist"):
+    for name in context.plan.published:
         yield Item(name, partial(whole_run, name, context))
 
 
