@@ -109,15 +109,6 @@ def local_shard(numbers: Int[Array, " n"], axis_name: str | None) -> Int[Array, 
     return numbers.reshape(lax.axis_size(axis_name), -1)[lax.axis_index(axis_name)]
 
 
-def varying(tree: Any, axis_name: str | None) -> Any:
-    """Returns arrays that all devices share as a copy of each device's own.
-
-    The gradient with respect to them is then that of the device's shard; else JAX would add up
-    gradients by itself, array by array.
-    """
-    return tree if axis_name is None else lax.pcast(tree, axis_name, to="varying")
-
-
 def psum(tree: Any, axis_name: str | None) -> Any:
     """Adds up what every device has found on its shard of a batch; exact for integers to 2^24."""
     if axis_name is None:
@@ -127,13 +118,19 @@ def psum(tree: Any, axis_name: str | None) -> Any:
 
 
 def map_seeds(
-    function: Callable[..., Any], mesh: Mesh, *, shared: int = 0, examples: str | None = None
+    function: Callable[..., Any],
+    mesh: Mesh,
+    *,
+    shared: int = 0,
+    examples: str | None = None,
+    check: bool = True,
 ) -> Callable[..., Any]:
     """Maps a function over the leading seed axis of its arguments, but for the last `shared`.
 
     The seeds are spread over the devices. Devices with the same seeds compute the same, except
     where the function itself takes its `local_shard`, or where `examples` names an axis over which
-    the shared arguments and the results (behind their axis of seeds) are sharded.
+    the shared arguments and the results (behind their axis of seeds) are sharded. With `check` a
+    result that might differ between devices with the same seeds is an error when it is traced.
     """
 
     def mapped(*arguments: Any) -> Any:
@@ -153,6 +150,7 @@ def map_seeds(
             mesh=mesh,
             in_specs=(P(SEEDS),) * split + (P(*sharded),) * shared,
             out_specs=P(SEEDS, *sharded),
+            check_vma=check,
         )(*arguments)
 
     return mapped

@@ -18,7 +18,7 @@ from jaxmnist.metrics import Metrics, batch_metrics, cross_entropy
 from jaxmnist.models.network import Network
 from jaxmnist.optim import Mode, Schedule
 from jaxmnist.rng import Stream, permuted, stream_key, stream_keys
-from jaxmnist.sharding import axis_size, local_shard, psum, varying
+from jaxmnist.sharding import axis_size, local_shard, psum
 from jaxmnist.state import Best, TrainState, Tree
 
 
@@ -121,12 +121,8 @@ def train_step(
         loss = cross_entropy(logits, labels).mean() / axis_size(spec.axis_name)
         return loss, (batch_metrics(logits, labels), variables.get("batch_stats", {}))
 
-    params = varying(state.params, spec.axis_name)
-    gradients, (metrics, batch_stats) = jax.grad(loss_fn, has_aux=True)(params)
-    gradients, metrics, batch_stats = psum((gradients, metrics, batch_stats), spec.axis_name)
-    # Each device has the statistics of the whole batch; their mean is known to be the same on all.
-    shards = axis_size(spec.axis_name)
-    batch_stats = jax.tree.map(lambda leaf: (leaf / shards).astype(leaf.dtype), batch_stats)
+    gradients, (metrics, batch_stats) = jax.grad(loss_fn, has_aux=True)(state.params)
+    gradients, metrics = psum((gradients, metrics), spec.axis_name)
 
     # --- Learning rate (and momentum), from the schedule into the optimizer's state. ---
     hyperparams = spec.schedule.hyperparams(state.schedule, state.step)

@@ -80,3 +80,17 @@ def test_shards_of_a_batch_are_all_of_it_once(examples: int) -> None:
 
     (total,) = jax.jit(map_seeds(add, mesh))(np.zeros(1, np.int32))
     assert total == examples * (examples - 1) // 2
+
+
+def test_a_sum_that_is_left_out_is_noticed() -> None:
+    """Devices with the same seeds have to return the same (check_vma)."""
+    mesh = make_mesh(1, 64)
+    axis = batch_axis(mesh, 64)
+
+    def count(seed: Any, add_up: Any) -> Any:
+        return seed + add_up(local_shard(jnp.arange(64), axis).sum(), axis)
+
+    seeds = np.zeros(1, np.int32)
+    assert jax.jit(map_seeds(lambda seed: count(seed, psum), mesh))(seeds) == 64 * 63 // 2
+    with pytest.raises(ValueError, match=r"replication|replicated|vary"):
+        jax.jit(map_seeds(lambda seed: count(seed, lambda part, axis: part), mesh))(seeds)
