@@ -18,7 +18,6 @@ import numpy as np
 from jaxmnist.errors import UserError
 from jaxmnist.files import atomic_write
 from jaxmnist.formats.safe_pickle import ORDERED_DICT, TENSOR, read_entries
-from jaxmnist.formats.safetensors_files import read_arrays
 from jaxmnist.formats.zip_members import ZIP_ERRORS
 
 LARGEST = 2**30  # bytes that a file may unpack to; the largest published one has 40 million
@@ -141,15 +140,6 @@ def _pickle(state: Mapping[str, np.ndarray]) -> bytes:
     items = (text(name) + tensor(key, array) for key, (name, array) in enumerate(state.items()))
     start = pickle.PROTO + b"\x02" + empty
     return start + pickle.MARK + b"".join(items) + pickle.SETITEMS + pickle.STOP
-
-
-def read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """Reads all arrays of a safetensors file; it does not keep their order.
-
-    Raises:
-      UserError: as `read_arrays` does.
-    """
-    return read_arrays(path)[0]
 
 
 def write_safetensors(path: Path, state: Mapping[str, np.ndarray]) -> None:

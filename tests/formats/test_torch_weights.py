@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from jaxmnist.errors import UserError
-from jaxmnist.formats.pth import read_pth, read_safetensors, write_pth, write_safetensors
+from jaxmnist.formats.pth import read_pth, write_pth, write_safetensors
+from jaxmnist.formats.safetensors_files import read_arrays
 from jaxmnist.formats.state_dict import from_state_dict, to_state_dict
 from jaxmnist.models.layers import BatchNorm
 from jaxmnist.models.layout import LAYOUTS
@@ -49,7 +50,7 @@ def test_state_dict_survives_the_way_there_and_back(name: str, tmp_path: Path) -
     safetensors.torch.save_file(state, tmp_path / "theirs.safetensors")
     read = {
         "pth": read_pth(tmp_path / "theirs.pth"),
-        "safetensors": read_safetensors(tmp_path / "theirs.safetensors"),
+        "safetensors": read_arrays(tmp_path / "theirs.safetensors")[0],
     }
     assert_same_bytes(read["pth"], state)
     variables = jax.tree.map(jnp.asarray, from_state_dict(architecture, read["pth"]))
@@ -84,7 +85,7 @@ def test_published_names_do_not_matter_but_the_order_does(tmp_path: Path) -> Non
     # safetensors files sort their entries: with names of their own, these cannot be matched.
     write_safetensors(tmp_path / "renamed.safetensors", renamed)
     with pytest.raises(UserError, match="but the network needs"):
-        from_state_dict(architecture, read_safetensors(tmp_path / "renamed.safetensors"))
+        from_state_dict(architecture, read_arrays(tmp_path / "renamed.safetensors")[0])
 
 
 def test_entries_that_do_not_fit_are_refused() -> None:
