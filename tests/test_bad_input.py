@@ -34,7 +34,7 @@ from jaxmnist.formats.pth import read_pth, write_pth
 from jaxmnist.formats.state_dict import from_state_dict
 from jaxmnist.models.zoo import create_network
 from tests.helpers import ROOT, run_python
-from tests.test_audit import spread, summary
+from tests.systems.test_audit import spread, summary
 from tools.samples import (
     TRAIN_IMAGES,
     TRAIN_LABELS,
