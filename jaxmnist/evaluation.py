@@ -4,9 +4,9 @@ A list is made in batches of one size by one compiled function for all its suite
 one compiled forward pass for all networks of a shape.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from itertools import islice
 
 import jax
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, Key, UInt8
 
 from jaxmnist.data.dataset import Dataset
 from jaxmnist.generate.augment import normalise
@@ -49,7 +49,15 @@ class ExampleList:
         """Yields the examples in batches of one size; the last one repeats the last example."""
         for start in range(0, self.count, batch_size):
             numbers = np.minimum(start + np.arange(batch_size), self.count - 1)
-            yield self._make(jnp.asarray(numbers), suite, epoch, self.dataset)
+            yield _make_batch(
+                jax.random.key(self.seed),
+                jnp.asarray(numbers),
+                suite,
+                epoch,
+                self.dataset,
+                example_fns=self.example_fns,
+                streams=self.streams,
+            )
 
     def images(self, batch_size: int, suite: int, count: int) -> Float[np.ndarray, "n 28 width"]:
         """Returns the images of the first `count` examples, or of all if there are fewer."""
@@ -57,30 +65,28 @@ class ExampleList:
         batches = islice(self.batches(batch_size, suite), -(-count // batch_size))
         return np.concatenate([np.asarray(images) for images, _ in batches])[:count]
 
-    @cached_property
-    def _make(self) -> Callable[[Array, int, int, Dataset], Batch]:
-        root = jax.random.key(self.seed)
 
-        @jax.jit
-        def make(
-            numbers: Int[Array, " batch"],
-            suite: int | Int[Array, ""],
-            epoch: int | Int[Array, ""],
-            dataset: Dataset,
-        ) -> Batch:
-            keys = ExampleKeys(
-                index=numbers,
-                sample_key=stream_keys(root, self.streams[0], numbers),
-                # The stream first, then the epoch: no other stream's keys lie there.
-                augment_key=stream_keys(
-                    stream_key(root, self.streams[1], epoch), self.streams[1], numbers
-                ),
-            )
-            vmapped = [jax.vmap(example_fn, in_axes=(0, None)) for example_fn in self.example_fns]
-            batch: Batch = lax.switch(suite, vmapped, keys, dataset)
-            return batch
-
-        return make
+@partial(jax.jit, static_argnames=("example_fns", "streams"))
+def _make_batch(
+    root: Key[Array, ""],
+    numbers: Int[Array, " batch"],
+    suite: int | Int[Array, ""],
+    epoch: int | Int[Array, ""],
+    dataset: Dataset,
+    *,
+    example_fns: tuple[ExampleFn, ...],
+    streams: tuple[Stream, Stream],
+) -> Batch:
+    """Makes the examples with these numbers of one suite of a list."""
+    keys = ExampleKeys(
+        index=numbers,
+        sample_key=stream_keys(root, streams[0], numbers),
+        # The stream first, then the epoch: no other stream's keys lie there.
+        augment_key=stream_keys(stream_key(root, streams[1], epoch), streams[1], numbers),
+    )
+    vmapped = [jax.vmap(example_fn, in_axes=(0, None)) for example_fn in example_fns]
+    batch: Batch = lax.switch(suite, vmapped, keys, dataset)
+    return batch
 
 
 def suite_list(task: Task, dataset: Dataset, *, examples: int, seed: int) -> ExampleList:
@@ -121,9 +127,12 @@ class Evaluator:
         if jax.default_backend() != "cpu":
             self.batch_size = EVAL_BATCH_SIZE_ACCELERATOR
         self.mesh = mesh or make_mesh(1, self.batch_size)
-        axis = batch_axis(self.mesh, self.batch_size)
-        forward = partial(_forward, network=network)
-        self._forward = jax.jit(map_seeds(forward, self.mesh, shared=2, examples=axis))
+        self._forward = partial(
+            _forward,
+            mesh=self.mesh,
+            axis_name=batch_axis(self.mesh, self.batch_size),
+            network=network,
+        )
 
     def predict(self, weights: Weights, batches: Iterator[Batch], count: int) -> list[Predictions]:
         """Returns the predictions of every network on the first `count` examples.
@@ -158,16 +167,25 @@ class Evaluator:
         return [self.task.score(each) for each in self.predict_list(weights, examples, suite)]
 
 
+@partial(jax.jit, static_argnames=("mesh", "axis_name", "network"))
 def _forward(
     weights: Weights,
     images: Float[Array, "batch 28 width"],
     labels: Int[Array, "batch heads"],
     *,
+    mesh: Mesh,
+    axis_name: str | None,
     network: Network,
-) -> tuple[Float[Array, "batch heads classes"], Float[Array, " batch"]]:
-    """Returns the logits and the loss of each example."""
-    logits = jnp.asarray(network.apply(weights._asdict(), images, train=False))
-    return logits, cross_entropy(logits, labels)
+) -> tuple[Float[Array, "networks batch heads classes"], Float[Array, "networks batch"]]:
+    """Returns every network's logits and the loss of each example."""
+
+    def forward(weights: Weights, images: Array, labels: Array) -> tuple[Array, Array]:
+        logits = jnp.asarray(network.apply(weights._asdict(), images, train=False))
+        return logits, cross_entropy(logits, labels)
+
+    mapped = map_seeds(forward, mesh, shared=2, examples=axis_name)
+    logits, losses = mapped(weights, images, labels)
+    return logits, losses
 
 
 def score_every_epoch(

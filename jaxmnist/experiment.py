@@ -2,21 +2,21 @@
 
 `jit`, donation and the mapping over seeds are applied here and in evaluation.py, to pure functions
 of one seed. Training is compiled ahead of time, so that it cannot compile again later: a call with
-other shapes is an error.
+other shapes is an error. Equal configurations give equal specs, which are static arguments here: a
+second run in one process, of another seed for one, finds what the first has compiled.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jax.stages import Compiled
-from jaxtyping import Array, Float
+from jax.stages import Compiled, Lowered
+from jaxtyping import Array, Float, Int
 
 from jaxmnist.config import Config
 from jaxmnist.data.dataset import Dataset, Splits
@@ -63,18 +63,13 @@ class Experiment:
     def init_fn(self) -> Callable[[int], TrainState]:
         """Returns `seed -> state`, for many states of one experiment; it compiles once."""
         init = partial(
-            init_state,
-            network=self.network,
+            _init_states,
+            mesh=self.mesh,
+            spec=self.spec,
             image_size=self.task.image_size,
-            optimizer=self.spec.optimizer,
-            schedule=self.spec.schedule,
-            mode=self.spec.early_stopping.mode,
             keep_epochs=self.config.epochs if self.config.eval.every_epoch else 0,
         )
-        # It runs once: the same bits from code that compiles seven times faster.
-        options = {"xla_backend_optimization_level": 1}
-        compiled = jax.jit(map_seeds(init, self.mesh), compiler_options=options)
-        return lambda seed: compiled(seed + jnp.arange(self.config.num_seeds))
+        return lambda seed: init(seed + jnp.arange(self.config.num_seeds))
 
     def train_data(self) -> Dataset:
         """Copies the training digits to every device of the mesh, where they stay."""
@@ -92,19 +87,17 @@ class Experiment:
 
         def compile_steps(batch_size: int) -> Compiled:
             spec = with_axis(self.spec, batch_axis(self.mesh, batch_size))
-            steps = partial(train_steps, spec=spec, batch_size=batch_size)
-            # Unchecked: the casts that the check needs make the compact recogniser's steps slower.
-            # tests/test_experiment.py holds a sharded batch to the whole one instead.
-            mapped = map_seeds(steps, self.mesh, shared=3, check=False)
-            return _compile(mapped, state, step, step, dataset)
+            static = {"mesh": self.mesh, "spec": spec, "batch_size": batch_size}
+            return _compile(_train_steps.lower(state, step, step, dataset, **static))
 
         rest = self.spec.num_examples % self.spec.batch_size
         metrics = jnp.zeros(self.config.num_seeds)
-        end = partial(end_epoch, spec=self.spec)
         return CompiledFns(
             full_batches=compile_steps(self.spec.batch_size),
             short_batch=compile_steps(rest) if rest else None,
-            end_epoch=_compile(map_seeds(end, self.mesh, shared=1), state, metrics, step),
+            end_epoch=_compile(
+                _end_epoch.lower(state, metrics, step, mesh=self.mesh, spec=self.spec)
+            ),
             steps_per_epoch=self.spec.steps_per_epoch,
             seconds=time.perf_counter() - began,
         )
@@ -212,9 +205,70 @@ def with_axis(spec: TrainSpec, axis_name: str | None) -> TrainSpec:
     return replace(spec, axis_name=axis_name, network=spec.network.with_axis(axis_name))
 
 
-def _compile(function: Callable[..., TrainState], *like: Any) -> Compiled:
+# It runs once: the same bits from code that compiles seven times faster.
+@partial(
+    jax.jit,
+    static_argnames=("mesh", "spec", "image_size", "keep_epochs"),
+    compiler_options={"xla_backend_optimization_level": 1},
+)
+def _init_states(
+    seeds: Int[Array, " seeds"],
+    *,
+    mesh: Mesh,
+    spec: TrainSpec,
+    image_size: tuple[int, int],
+    keep_epochs: int,
+) -> TrainState:
+    init = partial(
+        init_state,
+        network=spec.network,
+        image_size=image_size,
+        optimizer=spec.optimizer,
+        schedule=spec.schedule,
+        mode=spec.early_stopping.mode,
+        keep_epochs=keep_epochs,
+    )
+    states: TrainState = map_seeds(init, mesh)(seeds)
+    return states
+
+
+@partial(jax.jit, static_argnames=("mesh", "spec", "batch_size"), donate_argnums=0)
+def _train_steps(
+    state: TrainState,
+    first: Int[Array, ""],
+    last: Int[Array, ""],
+    dataset: Dataset,
+    *,
+    mesh: Mesh,
+    spec: TrainSpec,
+    batch_size: int,
+) -> TrainState:
+    steps = partial(train_steps, spec=spec, batch_size=batch_size)
+    # Unchecked: the casts that the check needs make the compact recogniser's steps slower.
+    # tests/test_experiment.py holds a sharded batch to the whole one instead.
+    mapped = map_seeds(steps, mesh, shared=3, check=False)
+    after: TrainState = mapped(state, first, last, dataset)
+    return after
+
+
+@partial(jax.jit, static_argnames=("mesh", "spec"), donate_argnums=0)
+def _end_epoch(
+    state: TrainState,
+    metric: Float[Array, " seeds"],
+    epoch: Int[Array, ""],
+    *,
+    mesh: Mesh,
+    spec: TrainSpec,
+) -> TrainState:
+    after: TrainState = map_seeds(partial(end_epoch, spec=spec), mesh, shared=1)(
+        state, metric, epoch
+    )
+    return after
+
+
+def _compile(lowered: Lowered) -> Compiled:
     """Compiles one function, with freed memory returned before and after."""
     trim_heap()
-    compiled = jax.jit(function, donate_argnums=0).lower(*like).compile()
+    compiled = lowered.compile()
     trim_heap()
     return compiled

@@ -3,11 +3,14 @@
 A schedule is three functions over a state of its own, so that one that only counts steps and one
 that listens to validation look the same to the train step, and both are in every checkpoint.
 Rules are PyTorch's (torch.optim.lr_scheduler), because the published systems ran there.
+
+What is built for equal fields is the same object, so that JAX finds what it compiled for it.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -21,6 +24,7 @@ Hyperparams = dict[str, Float[Array, ""]]
 Mode = Literal["min", "max"]  # whether a metric is better when it is lower or higher
 
 
+@cache
 def make_optimizer(fields: config.Optimizer) -> optax.GradientTransformation:
     """Builds an optimizer whose state holds its hyperparameters, which a schedule sets."""
     # Both are PyTorch's: optax's Adam and SGD follow the same equations.
@@ -39,6 +43,7 @@ class Schedule:
     update: Callable[[Any, Float[Array, ""]], Any]  # (state, metric of an epoch) -> state
 
 
+@cache
 def make_schedule(
     fields: config.Schedule, *, epochs: int, steps_per_epoch: int, mode: Mode
 ) -> Schedule:

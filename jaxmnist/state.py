@@ -4,21 +4,19 @@ A run adds a leading axis of seeds to every leaf (sharding.py); a train step see
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from jaxmnist.metrics import Metrics
 from jaxmnist.models.network import Network, Weights
 from jaxmnist.models.summary import init_variables
 from jaxmnist.optim import Mode, Schedule
 from jaxmnist.rng import Stream, stream_key
-
-Tree = Any  # a pytree of arrays
 
 
 class Best(NamedTuple):
@@ -34,10 +32,10 @@ class TrainState(NamedTuple):
 
     key: Key[Array, "*seeds"]  # root of every random stream; never changes
     step: Int[Array, "*seeds"]  # updates made
-    params: Tree
-    batch_stats: Tree
-    opt_state: Tree
-    schedule: Tree
+    params: PyTree
+    batch_stats: PyTree
+    opt_state: PyTree
+    schedule: PyTree
     best: Best
     sums: Metrics  # of the epoch under way
     diverged: Int[Array, "*seeds"]  # the step that was not finite, after which nothing changes; -1

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxmnist.data.dataset import Dataset
 from jaxmnist.generate.examples import ExampleFn, ExampleKeys
@@ -19,7 +19,7 @@ from jaxmnist.models.network import Network
 from jaxmnist.optim import Mode, Schedule
 from jaxmnist.rng import Stream, permuted, stream_key, stream_keys
 from jaxmnist.sharding import axis_size, local_shard, psum
-from jaxmnist.state import Best, TrainState, Tree
+from jaxmnist.state import Best, TrainState
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def train_step(
     images, labels = jax.vmap(spec.example_fn, in_axes=(0, None))(keys, dataset)
 
     # --- Gradients. ---
-    def loss_fn(params: Tree) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
+    def loss_fn(params: PyTree) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
         logits, variables = spec.network.apply(
             {"params": params, "batch_stats": state.batch_stats},
             images,
@@ -204,5 +204,5 @@ def note_divergence(state: TrainState, finite: Bool[Array, ""], step: Int[Array,
     return state._replace(diverged=jnp.where(first, step, state.diverged))
 
 
-def _select(condition: Bool[Array, ""], yes: Tree, no: Tree) -> Tree:
+def _select(condition: Bool[Array, ""], yes: PyTree, no: PyTree) -> PyTree:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)

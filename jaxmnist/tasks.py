@@ -1,7 +1,7 @@
 """What a network reads, single digits or sequences of them, and how its answers are scored."""
 
 import abc
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,7 +58,7 @@ class ReadDigits(Task):
     image_size = (SIDE, SIDE)
 
     def example_fn(self, transforms: Transforms) -> ExampleFn:
-        return partial(digit_example, transform=transforms.digit)
+        return _digit_example_fn(transforms)
 
     def num_examples(self, wanted: int, digits: int) -> int:
         return min(wanted, digits)
@@ -80,12 +80,7 @@ class ReadSequences(Task):
         self.image_size = (SIDE, SIDE * max_length)
 
     def example_fn(self, transforms: Transforms) -> ExampleFn:
-        return partial(
-            sequence_example,
-            max_length=self.max_length,
-            digit_transform=transforms.digit,
-            canvas_transform=transforms.canvas,
-        )
+        return _sequence_example_fn(transforms, self.max_length)
 
     def num_examples(self, wanted: int, digits: int) -> int:
         return wanted
@@ -112,6 +107,22 @@ class ReadSequences(Task):
                 for length in sorted(set(lengths.tolist()))
             },
         }
+
+
+# Cached: the same function for equal transforms, so that JAX finds what it compiled for it.
+@cache
+def _digit_example_fn(transforms: Transforms) -> ExampleFn:
+    return partial(digit_example, transform=transforms.digit)
+
+
+@cache
+def _sequence_example_fn(transforms: Transforms, max_length: int) -> ExampleFn:
+    return partial(
+        sequence_example,
+        max_length=max_length,
+        digit_transform=transforms.digit,
+        canvas_transform=transforms.canvas,
+    )
 
 
 def task_of(architecture: Architecture) -> Task:

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jax
+import optax
 import pytest
 
 from jaxmnist import recipes
@@ -41,6 +43,10 @@ SEQUENCE_MODELS[SMALL_SEQUENCES] = lambda length: Architecture(
     _blocks(SplitColumns(length), classes=11), heads=length, classes=11
 )
 
+# XLA compiles faster so, to code that is ten times slower. (Without its fusion emitters it would be
+# faster still, and wrong: the second step of training was not PyTorch's, in four networks.)
+COMPILE_FAST = {"xla_backend_optimization_level": 0}
+
 needs_mnist = pytest.mark.skipif(
     VARIABLE not in os.environ, reason=f"needs MNIST's four files in ${VARIABLE}"
 )
@@ -51,6 +57,43 @@ def recipe(name: str, changes: dict[str, Any] | None = None) -> Config:
     config = recipes.load(name)
     config.update_from_flattened_dict(changes or {})
     return from_dict(config.to_dict())
+
+
+def first_gradient(opt_state: optax.OptState) -> dict[str, Any]:
+    """The gradient of a first step, out of the optimizer's first average of gradients."""
+    trace = optax.tree.get(opt_state, "trace")
+    if trace is not None:
+        found: dict[str, Any] = trace
+        return found
+    share = 1 - optax.tree.get(opt_state, "b1")
+    averages: dict[str, Any] = jax.tree.map(
+        lambda leaf: leaf / share, optax.tree.get(opt_state, "mu")
+    )
+    return averages
+
+
+# A published recipe, shrunk in size alone.
+SHORT_PUBLISHED = {
+    "epochs": 1, "batch_size": 8, "data.source": "digits8x8", "sequence.train_sequences": 16,
+    "validation.examples": 8, "eval.examples": 8,
+}  # fmt: skip
+
+# As somebody writes it who has a network of his own.
+CONFIG_FILE = """\
+from tests.helpers import SMALL
+from jaxmnist import recipes
+
+def get_config():
+    config = recipes.load("iterations:tiny")
+    config.update_from_flattened_dict(CHANGES)
+    return config
+"""
+
+
+def write_config_file(path: Path, changes: dict[str, Any]) -> Path:
+    """Writes a config file that trains SMALL in another process."""
+    path.write_text(CONFIG_FILE.replace("CHANGES", repr({"model": SMALL, **changes})))
+    return path
 
 
 def run_python(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:

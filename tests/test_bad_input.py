@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ import launch
 from jaxmnist import checkpoint, cli
 from jaxmnist.data.sources import VARIABLE
 from jaxmnist.errors import UserError
-from jaxmnist.experiment import Experiment
+from jaxmnist.experiment import CompiledFns, Experiment
 from jaxmnist.formats.pth import read_pth, write_pth
 from jaxmnist.formats.state_dict import from_state_dict
 from jaxmnist.models.zoo import create_network
@@ -818,7 +819,7 @@ def test_bad_input_is_answered_with_a_sentence(
     for damage in damages:
         damage(place)
     if door == "checkpoints":  # they are read when all is compiled, which takes a while
-        monkeypatch.setattr(Experiment, "compile", lambda *_: None)
+        monkeypatch.setattr(Experiment, "compile", lambda *_: Mock(CompiledFns))
     before = snapshot(place)
     code = type_in(line, monkeypatch)
     said = capsys.readouterr()

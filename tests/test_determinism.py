@@ -7,28 +7,21 @@ import jax
 import pytest
 
 from jaxmnist.training import train
-from tests.helpers import recipe, run_python
-from tests.test_recovery import results
+from tests.helpers import SMALL, recipe, run_python, write_config_file
+from tools.kill_points import results
 
-# One of each task: a run of the others took 40 seconds each, for the same few functions.
-SHORTER = {"epochs": 2, "validation.examples": 60, "eval.examples": 60}
-SEQUENCES = {"sequence.train_sequences": 320}
-
-
-def changes(name: str) -> dict[str, int]:
-    """What makes a tiny recipe shorter still, by the names of its fields."""
-    return SHORTER | (SEQUENCES if name == "seq" else {})
+SHORT = {"model": SMALL, "epochs": 2, "validation.examples": 60, "eval.examples": 60}
 
 
 def here(workdir: Path, **more: int) -> list[Any]:
-    train(recipe("iterations:tiny", changes("iterations") | more), workdir)
+    train(recipe("iterations:tiny", SHORT | more), workdir)
     return results(workdir)
 
 
-def in_another_process(name: str, workdir: Path, cache: Path) -> list[Any]:
-    flags = [f"--config.{field}={value}" for field, value in changes(name).items()]
+def in_another_process(workdir: Path, cache: Path) -> list[Any]:
+    path = write_config_file(workdir.with_suffix(".py"), SHORT)
     done = run_python(
-        "launch.py", f"--config=configs/{name}.py:tiny", f"--workdir={workdir}", *flags,
+        "launch.py", f"--config={path}", f"--workdir={workdir}",
         JAX_COMPILATION_CACHE_DIR=str(cache),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -57,16 +50,18 @@ def test_another_seed_gives_other_bits(first: list[Any], tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_in_another_process(first: list[Any], tmp_path: Path) -> None:
-    assert in_another_process("iterations", tmp_path / "other", tmp_path / "cache") == first
+def test_in_another_process_that_compiles_and_in_one_that_finds_it_compiled(
+    first: list[Any], tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    assert in_another_process(tmp_path / "compiling", cache) == first
+    compiled = sorted(cache.glob("*-cache"))
+    assert compiled
+    assert in_another_process(tmp_path / "cached", cache) == first
+    assert sorted(cache.glob("*-cache")) == compiled  # nothing was compiled anew
 
 
 @pytest.mark.slow
-def test_from_the_cache_of_another_process(tmp_path: Path) -> None:
-    """One process compiles, the other finds its functions in the cache."""
-    cache = tmp_path / "cache"
-    compiling = in_another_process("seq", tmp_path / "compiling", cache)
-    compiled = sorted(path.name for path in cache.iterdir())
-    assert compiled
-    assert in_another_process("seq", tmp_path / "cached", cache) == compiling
-    assert sorted(path.name for path in cache.iterdir()) == compiled  # nothing was compiled anew
+def test_a_recogniser_in_another_process(tiny_run: tuple[Path, str], tmp_path: Path) -> None:
+    train(recipe("seq:tiny"), tmp_path / "here")
+    assert results(tmp_path / "here") == results(tiny_run[0])

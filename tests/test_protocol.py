@@ -15,10 +15,10 @@ from jaxmnist.config import Config
 from jaxmnist.data.sources import load_splits
 from jaxmnist.experiment import prepare
 from jaxmnist.training import train
-from tests.helpers import recipe
+from tests.helpers import SMALL, recipe
 
-# iterations:tiny goes from end to end in test_determinism.py.
-NAMES = ("ds_cnn", "models", "speedrun", "v")
+# seq:tiny goes from end to end in test_outside.py.
+NAMES = ("ds_cnn", "iterations", "models", "speedrun", "v")
 
 
 def run(config: Config, workdir: Path) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
 
 def as_run(**changes: Any) -> Config:
     """An iteration on the fallback dataset, monitoring augmented training digits as published."""
-    short = {"epochs": 3, "data.source": "digits8x8"}
+    short = {"model": SMALL, "epochs": 3, "data.source": "digits8x8"}
     return recipe("iterations:iteration_2_as_run", short | changes)
 
 
@@ -89,7 +89,7 @@ def test_the_protocol_says_what_the_same_training_is_worth_by_each_measure(
 
 @pytest.mark.slow
 def test_the_epoch_is_chosen_on_held_out_digits(tmp_path: Path) -> None:
-    changes = {"epochs": 4, "data.source": "digits8x8"}
+    changes = {"model": SMALL, "epochs": 4, "data.source": "digits8x8"}
     changes["schedule.learning_rate"] = 0.03  # restless enough to have a best epoch
     summary = run(recipe("iterations:iteration_2", changes), tmp_path / "run")
     history = [
@@ -127,30 +127,31 @@ def test_a_classifier_is_measured_again_and_on_ones_own_images(
     assert "always reads a digit" in capsys.readouterr().err
 
 
-def test_export_is_a_plain_state_dict(
-    two_seeds: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.slow
+def test_export_is_a_plain_state_dict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch = pytest.importorskip("torch")
     from tests.models.torch_reference import REFERENCES
 
+    summary = run(recipe("iterations:tiny", {"eval.every_epoch": False}), tmp_path / "run")
+    capsys.readouterr()
     for kind, file in (("torch", "a.pth"), ("safetensors", "a.safetensors")):
         out = tmp_path / file
-        asked = ["export", "--run", str(two_seeds[0]), "--format", kind, "--out", str(out)]
+        asked = ["export", "--run", str(tmp_path / "run"), "--format", kind, "--out", str(out)]
         assert cli.main(asked) == 0
         assert capsys.readouterr().out.strip() == str(out)
     state = torch.load(tmp_path / "a.pth", weights_only=True)
-    model = REFERENCES["iteration_2"]().eval()
+    model = REFERENCES["iteration_7"]().eval()
     model.load_state_dict(state, strict=True)
     other = load_file(tmp_path / "a.safetensors")
     assert {name: value.numpy().tobytes() for name, value in state.items()} == {
         name: value.tobytes() for name, value in other.items()
     }
-    test = load_splits(as_run().data).test
+    test = load_splits(recipe("iterations:tiny").data).test
     images = (torch.from_numpy(test.images[:, None]).float() / 255 - 0.1307) / 0.3081
     with torch.no_grad():
         right = model(images).argmax(-1).numpy() == test.labels
     # The model may break a tie the other way, once in many thousand digits.
-    assert right.mean() == pytest.approx(two_seeds[1]["test"]["values"][0], abs=1.5 / len(test))
+    assert right.mean() == pytest.approx(summary["test"]["values"][0], abs=1.5 / len(test))
 
 
 @pytest.mark.slow

@@ -8,9 +8,9 @@ import pytest
 from jaxmnist.models.layers import Dropout
 from jaxmnist.models.layout import LAYOUTS
 from jaxmnist.rng import Stream, hashed_bits, permuted, stream_key
+from tests.helpers import COMPILE_FAST
 
 SHAPE = (64, 64, 64)
-COMPILE_FAST = {"xla_backend_optimization_level": 0}
 KEYS = [
     stream_key(jax.random.key(seed), Stream.DROPOUT, step) for seed in (0, 1) for step in (0, 1)
 ]

@@ -11,7 +11,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from jaxtyping import Array, Float
 
@@ -28,13 +27,12 @@ from jaxmnist.optim import Hyperparams
 from jaxmnist.rng import Stream, permuted, stream_key
 from jaxmnist.state import Best, TrainState
 from jaxmnist.steps import TrainSpec, train_step
-from tests.helpers import recipe
+from tests.helpers import COMPILE_FAST, first_gradient, recipe
 
 torch = pytest.importorskip("torch")
 
 from tests.models.torch_comparison import (  # noqa: E402 - it needs torch
     ARCHITECTURES,
-    COMPILE_FAST,
     TRAINED,
     Answer,
     as_type,
@@ -101,15 +99,6 @@ def first_state(spec: TrainSpec, weights: Weights) -> TrainState:
         diverged=jnp.int32(-1),
         every_epoch=None,
     )
-
-
-def first_gradient(opt_state: optax.OptState) -> dict:
-    """The gradient of a first step, out of the optimizer's first average of gradients."""
-    trace = optax.tree.get(opt_state, "trace")
-    if trace is not None:
-        return trace
-    share = 1 - optax.tree.get(opt_state, "b1")
-    return jax.tree.map(lambda leaf: leaf / share, optax.tree.get(opt_state, "mu"))
 
 
 def torch_losses(

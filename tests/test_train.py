@@ -20,7 +20,7 @@ from jaxmnist.run.progress import Progress
 from jaxmnist.state import TrainState
 from jaxmnist.training import train
 from jaxmnist.weights import weights_sha256
-from tests.helpers import SMALL, SMALL_SEQUENCES, recipe
+from tests.helpers import SHORT_PUBLISHED, SMALL, SMALL_SEQUENCES, recipe
 
 
 def small(**changes: Any) -> Config:
@@ -163,11 +163,6 @@ def test_early_stopping_ends_the_run(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 @pytest.mark.slow
 def test_a_published_recipe_runs_with_its_fixed_list(tmp_path: Path) -> None:
-    """Shrunk in size alone."""
-    changes = {
-        "epochs": 1, "batch_size": 8, "data.source": "digits8x8", "sequence.train_sequences": 16,
-        "validation.examples": 8, "eval.examples": 8,
-    }  # fmt: skip
-    summary = train(recipe("seq:generalist", changes), tmp_path / "run")
+    summary = train(recipe("seq:generalist", SHORT_PUBLISHED), tmp_path / "run")
     assert summary.params == 9_891_489
     assert summary.published is None  # never beside a fallback dataset

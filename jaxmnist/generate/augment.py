@@ -8,7 +8,7 @@ Every function takes one image; batches come from `vmap` in steps.py and evaluat
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -164,6 +164,7 @@ def compose(*transforms: Transform) -> Transform:
     return transform
 
 
+@cache  # the same object for equal fields, so that JAX finds what it compiled for it
 def augmentation(fields: Augment) -> Transform:
     """Builds the chain crop, rotation, inversion, affine, noise; what is zero is left out.
 

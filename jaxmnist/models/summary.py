@@ -22,7 +22,7 @@ def count_parameters(params: Any) -> int:
     return sum(prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
-class Field(NamedTuple):
+class ReceptiveField(NamedTuple):
     """The receptive field of an output pixel, in input pixels (Dumoulin & Visin, 2016, section 4).
 
     It is a square of side `size`; neighbouring outputs are `jump` apart; the centre of the first
@@ -33,9 +33,9 @@ class Field(NamedTuple):
     jump: int = 1
     start: float = 0.5
 
-    def through(self, window: int, stride: int = 1, padding: int = 0) -> "Field":
+    def through(self, window: int, stride: int = 1, padding: int = 0) -> "ReceptiveField":
         """Returns the field behind one more layer of windows."""
-        return Field(
+        return ReceptiveField(
             self.size + (window - 1) * self.jump,
             self.jump * stride,
             self.start + ((window - 1) / 2 - padding) * self.jump,
@@ -50,7 +50,7 @@ class Row(NamedTuple):
     shape: tuple[int, ...]  # of its output: channels, height, width; or features alone
     parameters: int
     flops: int  # of one image, forward: two for each multiply-add of a convolution or dense layer
-    field: Field | None  # None where one output has seen everything
+    field: ReceptiveField | None  # None where one output has seen everything
 
 
 def layer_rows(architecture: Architecture, height: int, width: int) -> list[Row]:
@@ -61,7 +61,7 @@ def layer_rows(architecture: Architecture, height: int, width: int) -> list[Row]
         lambda key: init_variables(network, key, height, width), jax.random.key(0)
     )
     rows: list[Row] = []
-    field: Field | None = Field()
+    field: ReceptiveField | None = ReceptiveField()
     cells = 1  # per image, that each go through the layers behind a split
     for name, layer, (_, *spatial, channels) in seen:
         params = variables["params"].get(name, {})
@@ -93,7 +93,7 @@ def about(layer: Layer) -> str:
     return ""
 
 
-def _field_behind(layer: Layer, field: Field | None) -> Field | None:
+def _field_behind(layer: Layer, field: ReceptiveField | None) -> ReceptiveField | None:
     if field is None or (isinstance(layer, AvgPool) and layer.window is None):
         return None
     if isinstance(layer, Conv):

@@ -21,7 +21,7 @@ from jaxmnist.generate import augment
 from jaxmnist.models.layout import LAYOUTS
 from jaxmnist.models.network import Network
 from jaxmnist.models.zoo import DIGIT_MODELS, SEQUENCE_MODELS, find_architecture
-from tests.helpers import run_python
+from tests.helpers import COMPILE_FAST, run_python
 
 torch = pytest.importorskip("torch")
 
@@ -30,7 +30,6 @@ from jaxmnist.bench.torch_baselines import batches, make_trainers  # noqa: E402 
 from jaxmnist.bench.torch_model import build_torch_model  # noqa: E402 - it needs torch
 from tests.models.torch_comparison import (  # noqa: E402 - it needs torch
     ARCHITECTURES,
-    COMPILE_FAST,
     torch_variables,
 )
 from tests.models.torch_reference import REFERENCES  # noqa: E402 - it needs torch

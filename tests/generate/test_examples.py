@@ -17,6 +17,7 @@ from jaxmnist.data.dataset import Dataset
 from jaxmnist.generate.augment import MEAN, SD, Transform, augmentation
 from jaxmnist.generate.examples import ExampleFn, ExampleKeys, sequence_example
 from jaxmnist.generate.suites import NOTHING, SUITES
+from tests.helpers import COMPILE_FAST
 
 ROBUST = augmentation(
     Augment(
@@ -55,11 +56,12 @@ def make(max_length: int, transform: Transform = ROBUST, canvas: Transform = NOT
         digit_transform=transform,
         canvas_transform=canvas,
     )
-    return jax.jit(jax.vmap(example, in_axes=(0, None)))
+    return jax.jit(jax.vmap(example, in_axes=(0, None)), compiler_options=COMPILE_FAST)
 
 
 ONE = jax.jit(
-    partial(sequence_example, max_length=3, digit_transform=ROBUST, canvas_transform=NOTHING)
+    partial(sequence_example, max_length=3, digit_transform=ROBUST, canvas_transform=NOTHING),
+    compiler_options=COMPILE_FAST,
 )
 
 
@@ -102,7 +104,9 @@ def test_lengths_and_digits_are_uniform(dataset: Dataset) -> None:
     )
     even = Dataset(dataset.images[:10], jnp.arange(10, dtype=jnp.int32))
     labels = np.asarray(
-        jax.jit(jax.vmap(lambda keys: example(keys, even)[1]))(keys_of(np.arange(n)))
+        jax.jit(jax.vmap(lambda keys: example(keys, even)[1]), compiler_options=COMPILE_FAST)(
+            keys_of(np.arange(n))
+        )
     )
     lengths = (labels != BLANK).sum(-1)
     written = labels[labels != BLANK]

@@ -13,10 +13,9 @@ from jaxmnist.models.classifiers import CLASSIFIERS
 from jaxmnist.models.summary import count_parameters, init_variables, layer_table
 from jaxmnist.models.zoo import DIGIT_MODELS, SEQUENCE_MODELS, create_network
 from jaxmnist.tasks import task_of
-from tests.helpers import SMALL_SEQUENCES
+from tests.helpers import COMPILE_FAST, SMALL_SEQUENCES
 
 PARAMETERS = {"sequence_published": 9_891_489, "sequence_compact": 245_423}
-COMPILE_FAST = {"xla_backend_optimization_level": 0}  # in half of the time, to slower code
 KEY = jax.eval_shape(lambda: jax.random.key(0))
 
 

@@ -8,10 +8,9 @@ import pytest
 from jaxmnist.models.cpu_conv import TALL, WIDE
 from jaxmnist.models.layers import BatchNorm
 from jaxmnist.models.layout import LAYOUTS
+from tests.helpers import COMPILE_FAST
 
 torch = pytest.importorskip("torch")
-
-from tests.models.torch_comparison import COMPILE_FAST  # noqa: E402 - it needs torch
 
 
 def test_flatten_is_pytorchs_order() -> None:

@@ -22,8 +22,6 @@ torch.set_num_threads(1)  # a few images are no work for several threads
 ARCHITECTURES = {"sequence_published": sequence_published(3)} | CLASSIFIERS
 # Without dropout iterations 6 and 7 are iteration 5: comparisons in training leave them out.
 TRAINED = sorted(ARCHITECTURES.keys() - {"iteration_6", "iteration_7"})
-# At this level XLA compiles in half of the time, to slower code.
-COMPILE_FAST = {"xla_backend_optimization_level": 0}
 
 Gradients = dict[str, np.ndarray]  # by the names of the state dict
 Answer = tuple[np.ndarray, Gradients]  # logits in training, and gradients

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jaxmnist.run.tensorboard import open_tensorboard
-from tests.helpers import run_python
+from tests.helpers import run_python, write_config_file
 
 
 def events(file: Path) -> list[bytes]:
@@ -33,11 +33,11 @@ def test_scalars_are_written_at_their_epochs(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_imports_no_pytorch(tmp_path: Path) -> None:
+    config = write_config_file(tmp_path / "small.py", {"epochs": 1, "eval.examples": 60})
     code = (
         "import runpy, sys, atexit\n"
         "atexit.register(lambda: print('torch' in sys.modules, 'tensorboardX' in sys.modules))\n"
-        f"sys.argv = ['launch.py', '--config=speedrun:tiny', '--workdir={tmp_path}/run', "
-        "'--config.epochs=1', '--config.schedule.name=constant']\n"
+        f"sys.argv = ['launch.py', '--config={config}', '--workdir={tmp_path}/run']\n"
         "runpy.run_path('launch.py', run_name='__main__')"
     )
     done = run_python("-c", code)

@@ -100,9 +100,10 @@ def run_one(name: str, out: Path, deadline: float, rehearse: bool, cache: Path) 
         "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # PyTorch and launch.py need memory beside it
     }
-    if rehearse:  # most of it would be compiling
+    if rehearse:  # most of it would be compiling; its figures mean nothing
         flags = os.environ.get("XLA_FLAGS", "")
-        env["XLA_FLAGS"] = f"{flags} --xla_backend_optimization_level=0".strip()
+        fast = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+        env["XLA_FLAGS"] = f"{flags} {fast}".strip()
     # A session of its own: what it starts (launch.py, compilers) is killed with it.
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ | env, start_new_session=True)
     try:

@@ -93,7 +93,8 @@ class Launches:
     def __init__(self, context: Context) -> None:
         """Starts nothing yet."""
         self.plan, self.scratch = context.plan, context.scratch
-        self.pool = ThreadPoolExecutor(max(1, cores() // 4))
+        together = cores() if context.plan.rehearsal else max(1, cores() // 4)
+        self.pool = ThreadPoolExecutor(together)
         self.started: dict[Launch, Future[Result]] = {}
 
     def start(self, launch: Launch) -> "Future[Result]":

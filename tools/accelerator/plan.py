@@ -33,6 +33,7 @@ class Plan:
     variants: tuple[str, ...]  # of variants.py
     matrix_side: int
     # populations
+    population_recipe: str
     populations: tuple[int, ...]
     whole_population: int
     # time to accuracy
@@ -74,6 +75,7 @@ REAL = Plan(
         "nhwc, conv, bfloat16 maps",
     ),
     matrix_side=8192,
+    population_recipe="models:model_3",
     populations=(1, 10, 100, 1000),
     whole_population=100,
     speedruns=("speedrun:to_98", "speedrun:to_99", "speedrun:to_994"),
@@ -108,17 +110,14 @@ REHEARSAL = Plan(
     profiled_steps=2,
     variant_cases=(("swift", 64),),
     # One of each layout: a line of VARIANTS more is the same code.
-    variants=(
-        "nhwc, conv",
-        "chwn, conv",
-        "nhwc, conv, bfloat16 maps",
-    ),
+    variants=("chwn, conv", "nhwc, conv, bfloat16 maps"),
     matrix_side=256,
-    populations=(1, 2),
+    population_recipe="speedrun:tiny",
+    populations=(2,),
     whole_population=2,
     speedruns=("speedrun:to_98",),
     runs=1,
-    published=("seq:generalist",),
+    published=("speedrun:tiny",),
 )
 
 

@@ -12,7 +12,6 @@ from tools.accelerator.plan import recipe
 from tools.accelerator.section import Context, Item, Result
 from tools.accelerator.whole_runs import whole_run
 
-RECIPE = "models:model_3"
 PIECES = 20  # of an epoch: time is looked at between them
 
 
@@ -21,12 +20,13 @@ def populations(context: Context) -> Iterator[Item]:
     for seeds in context.plan.populations:
         yield Item(f"{seeds} seeds, one epoch", partial(one_epoch, seeds, context))
     seeds = context.plan.whole_population
-    yield Item(f"{seeds} seeds, whole recipe", partial(whole_run, RECIPE, context, num_seeds=seeds))
+    name = context.plan.population_recipe
+    yield Item(f"{seeds} seeds, whole recipe", partial(whole_run, name, context, num_seeds=seeds))
 
 
 def one_epoch(seeds: int, context: Context) -> Result:
     """Trains a population for one epoch, or for the part of it that there is time for."""
-    config = recipe(RECIPE, context.plan, num_seeds=seeds)
+    config = recipe(context.plan.population_recipe, context.plan, num_seeds=seeds)
     config = replace(config, eval=replace(config.eval, every_epoch=False))  # a copy of all weights
     experiment = prepare(config)
     state = experiment.init_state(0)
