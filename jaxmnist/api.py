@@ -4,6 +4,7 @@ Nothing here changes the process: `jaxmnist.runtime.configure_jax()` before JAX 
 faster, by a cache of compiled programs and a device for every core.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ from jaxmnist.data.npz import read_npz
 from jaxmnist.data.sources import VARIABLE, Source, load_source
 from jaxmnist.errors import UserError
 from jaxmnist.evaluation import Evaluator, image_batches, one_network, suite_list, suite_scores
+from jaxmnist.files import user_path
 from jaxmnist.run.folder import read_json
 from jaxmnist.tasks import Predictions, Scores
 from jaxmnist.weights import FILE_NAME, Loaded, Metadata, load_weights
@@ -162,6 +164,13 @@ class Model:
         path = self.run / "config.json"
         match read_json(path):
             case {"data": {"source": str(name), "dir": str(folder), "verify": bool(verify)}}:
+                if folder and not user_path(folder).is_dir():  # they have moved
+                    if not os.environ.get(VARIABLE):
+                        raise UserError(
+                            f"{folder}, where the digits of this run lay, is no folder: set "
+                            f"{VARIABLE} to where they are now, or give your own with --data."
+                        )
+                    folder = ""
                 return load_source(name, folder, verify=verify)
         raise UserError(
             f"{path} does not say where the digits come from: give the weights as --weights."

@@ -38,9 +38,11 @@ LATEST = 2  # checkpoints that are kept, besides the one with the lowest error
 DISK_FAULTS = [os.strerror(number) for number in (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO
 )]  # fmt: skip
-# What Orbax raises for a state of another shape, and for metadata that it did not write or that is
-# of another version, which it parses without checking.
-UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+# What Orbax raises for a state of another shape, and for metadata that is of another version of it,
+# which it parses without checking.
+UNFIT = (
+    FileNotFoundError, ValueError, LookupError, TypeError, AttributeError, RecursionError
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,11 @@ def restore_latest(
     Args:
       folder: of all checkpoints.
       like: a state of the same run: shapes, dtypes and devices.
-      log: gets a line for every damaged checkpoint.
+      log: gets a line for every damaged checkpoint: one whose files are not as they were written.
 
     Raises:
-      UserError: if there are checkpoints, but none that can be read.
+      UserError: if there are checkpoints, but all are damaged; or if one is whole, but cannot be
+        read here or is of another version: no older one is taken then, and nothing is changed.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file where checkpoints belong: remove it.")
@@ -116,23 +119,30 @@ def restore_latest(
     oldest = numbers[0] if numbers else 0
     for number in reversed(numbers):
         path = folder / str(number)
-        if (flaw := _flaw(path)) is None:
-            try:
+        try:
+            if (flaw := _flaw(path)) is None:
                 found = _restore(path, like)
-            # It is whole, but of another version of jaxmnist or Orbax.
-            except UNREADABLE as error:
-                flaw = f"it does not fit this run ({type(error).__name__})"
-            else:
                 for path in damaged:  # out of the way of those to come
                     path.rename(_free_name(path))
                 return found
+        except UNFIT as error:
+            raise UserError(
+                f"the checkpoint {path} is whole, but of another version of jaxmnist or Orbax "
+                f"({type(error).__name__}): go on with the version that began the run, or give "
+                "another --workdir."
+            ) from error
+        except OSError as error:  # permissions, a share that is gone, a disk that fails
+            raise UserError(
+                f"the checkpoint {path} cannot be read ({_disk_fault(error)}): make it readable, "
+                "nothing in it was changed, and rerun to resume."
+            ) from error
         warning = f"warning: the checkpoint {path} is damaged ({flaw})"
         log(f"{warning}: trying the one before it" if number != oldest else warning)
         damaged.append(path)
     if damaged:
         raise UserError(
-            f"none of the checkpoints in {folder} can be read: remove that folder to start the run "
-            "again from its beginning, or give another --workdir."
+            f"all checkpoints in {folder} are damaged: put a copy back if you have one, or give "
+            "another --workdir to start again."
         )
     return None
 
@@ -203,29 +213,41 @@ def _record(path: Path) -> Record:
 
 
 def _checksums(path: Path) -> dict[str, str]:
-    found = {}
-    for file in sorted(path.rglob("*")):
-        if file.is_file() and file != path / "checksums.json":
-            with file.open("rb") as content:
-                digest = hashlib.file_digest(content, "sha256").hexdigest()
-            found[file.relative_to(path).as_posix()] = digest
-    return found
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    return {
+        file.relative_to(path).as_posix(): _sha256(file)
+        for file in files
+        if file != path / "checksums.json"
+    }
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _flaw(path: Path) -> str | None:
-    """Returns what is wrong with a checkpoint; None if all its files are as they were written."""
+    """Returns what is wrong with a checkpoint; None if all its files are as they were written.
+
+    Files that were not written with it are none of its own: file managers, archivers and network
+    file systems leave theirs everywhere.
+
+    Raises:
+      OSError: if a file cannot be read.
+    """
     try:
         noted = json.loads((path / "checksums.json").read_text(encoding="utf-8"))
-        found = _checksums(path)
     except FileNotFoundError:
         return "checksums.json is missing"
-    except (OSError, ValueError, RecursionError) as error:
-        return f"it cannot be read ({type(error).__name__})"
-    if not isinstance(noted, dict):
+    except (ValueError, RecursionError):
+        noted = None
+    if not isinstance(noted, dict) or not noted:
         return "checksums.json has changed"
-    for file in sorted(noted.keys() | found.keys()):
-        if file not in found:
+    for file, digest in sorted(noted.items()):
+        try:
+            found = _sha256(path / file)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return f"{file} is missing"
-        if noted.get(file) != found[file]:
+        if found != digest:
             return f"{file} has changed"
     return None

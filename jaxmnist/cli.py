@@ -4,13 +4,13 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from jaxmnist import __version__
 from jaxmnist.config import field_list
 from jaxmnist.entry import accept_any_output, exit_on_error
 from jaxmnist.errors import UserError
+from jaxmnist.files import user_path
 
 if TYPE_CHECKING:
     from jaxmnist.api import Model
@@ -130,22 +130,31 @@ def _parser() -> Parser:
     )
     _add_network(evaluate)
     evaluate.add_argument("--suite", metavar="NAME", help="one suite instead of all")
-    evaluate.add_argument("--data", type=Path, metavar="FILE.npz", help="your own images")
+    evaluate.add_argument("--data", type=user_path, metavar="FILE.npz", help="your own images")
     evaluate.add_argument(
-        "--predictions", type=Path, metavar="FILE.npy", help="save predicted labels, (N,) or (N,K)"
+        "--predictions",
+        type=user_path,
+        metavar="FILE.npy",
+        help="save predicted labels, (N,) or (N,K)",
     )
     evaluate.add_argument("--json", action="store_true", help="print JSON")
 
     export = verb("export", _export, "write a trained network for other software", EXPORT)
     _add_network(export)
     export.add_argument("--format", required=True, choices=["torch", "safetensors"])
-    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="what to write")
+    export.add_argument(
+        "--out", type=user_path, required=True, metavar="FILE", help="what to write"
+    )
 
     audit = verb("audit", _audit, "compare the results of runs with what was published")
     audit.add_argument(
-        "results", type=Path, help="folder of summary.json files (any names) or of finished runs"
+        "results",
+        type=user_path,
+        help="folder of summary.json files (any names) or of finished runs",
     )
-    audit.add_argument("--out", type=Path, metavar="FILE.md", help="write there, not to the screen")
+    audit.add_argument(
+        "--out", type=user_path, metavar="FILE.md", help="write there, not to the screen"
+    )
     audit.add_argument("--table", action="store_true", help="only the short table of the README")
 
     bench = verb("bench", _bench, "measure how fast training is beside PyTorch", BENCH)
@@ -168,8 +177,10 @@ def _parser() -> Parser:
         "--source", default="auto", help="of digits, as in config.data.source; default auto"
     )
     bench.add_argument("--json", action="store_true", help="print JSON")
-    bench.add_argument("--out", type=Path, metavar="FILE.json", help="write the JSON there, too")
-    bench.add_argument("--chart", type=Path, metavar="FILE.png", help="draw bars")
+    bench.add_argument(
+        "--out", type=user_path, metavar="FILE.json", help="write the JSON there, too"
+    )
+    bench.add_argument("--chart", type=user_path, metavar="FILE.png", help="draw bars")
 
     race = verb("speedrun", _speedrun, "measure how long training takes to an accuracy", SPEEDRUN)
     goals = ["98", "99", "99.4"]
@@ -182,14 +193,16 @@ def _parser() -> Parser:
         "--held-out", action="store_true", help="read held-out digits instead: for tuning"
     )
     race.add_argument("--json", action="store_true", help="print JSON")
-    race.add_argument("--out", type=Path, metavar="FILE.json", help="write the JSON there, too")
+    race.add_argument(
+        "--out", type=user_path, metavar="FILE.json", help="write the JSON there, too"
+    )
     return parser
 
 
 def _add_network(parser: Parser) -> None:
     network = parser.add_mutually_exclusive_group(required=True)
-    network.add_argument("--run", type=Path, metavar="DIR", help="a finished run's folder")
-    network.add_argument("--weights", type=Path, metavar="FILE", help="a weights file")
+    network.add_argument("--run", type=user_path, metavar="DIR", help="a finished run's folder")
+    network.add_argument("--weights", type=user_path, metavar="FILE", help="a weights file")
 
 
 def _train(arguments: list[str]) -> None:
@@ -203,16 +216,20 @@ def _train(arguments: list[str]) -> None:
 
 
 def _models(chosen: argparse.Namespace) -> None:
+    from jaxmnist.runtime import configure_jax
     from jaxmnist.systems.listing import format_models, list_models
 
+    configure_jax()
     listed = list_models()
     print(json.dumps(listed, indent=2) if chosen.json else format_models(listed))
 
 
 def _audit(chosen: argparse.Namespace) -> None:
     from jaxmnist.outputs import check_outputs, write_text
+    from jaxmnist.runtime import configure_jax
     from jaxmnist.systems.audit import audit, read_results, table
 
+    configure_jax()
     check_outputs(chosen.out, inputs=chosen.results.glob("**/*.json"))
     results = read_results(chosen.results)
     text = table(results) if chosen.table else audit(results)
@@ -226,8 +243,10 @@ def _export(chosen: argparse.Namespace) -> None:
     from jaxmnist.formats.pth import write_pth, write_safetensors
     from jaxmnist.formats.state_dict import to_state_dict
     from jaxmnist.outputs import cannot_write, check_outputs
+    from jaxmnist.runtime import configure_jax
 
     check_outputs(chosen.out, inputs=[chosen.weights])
+    configure_jax()
     loaded = _load(chosen).loaded
     state = to_state_dict(loaded.network.architecture, loaded.weights._asdict())
     write = {"torch": write_pth, "safetensors": write_safetensors}[chosen.format]

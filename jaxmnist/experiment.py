@@ -35,6 +35,9 @@ from jaxmnist.steps import EarlyStopping, TrainSpec, end_epoch, steps_per_epoch,
 from jaxmnist.tasks import Task, task_of
 
 
+EVERY_EPOCH_BYTES = 4 << 30  # of weights that a state may keep for the protocol
+
+
 @dataclass(frozen=True)
 class Experiment:
     """Everything that a training needs before it has a state."""
@@ -141,7 +144,15 @@ def prepare(config: Config, splits: Splits | None = None) -> Experiment:
     mesh = make_mesh(config.num_seeds, config.batch_size)
     splits = splits or load_splits(config.data)
     spec = make_spec(config, network, len(splits.train))
-    return Experiment(config, splits, task_of(network.architecture), spec, mesh)
+    experiment = Experiment(config, splits, task_of(network.architecture), spec, mesh)
+    if config.eval.every_epoch:
+        kept = 4 * experiment.num_params * config.epochs * config.num_seeds
+        if kept > EVERY_EPOCH_BYTES:  # the machine would kill the process, without a word
+            raise UserError(
+                f"the weights of all {config.epochs:,} epochs take {kept / 2**30:,.0f} GiB: set "
+                "config.eval.every_epoch to False, or lower config.epochs."
+            )
+    return experiment
 
 
 def make_network(config: Config) -> Network:

@@ -3,6 +3,7 @@
 A file or a folder is written as `NAME.partial` and renamed when it is complete and on the disk.
 """
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -12,6 +13,8 @@ from jaxmnist.errors import UserError
 
 UNPACKED_LIMIT = 1 << 30  # bytes a file may unpack to; MNIST's largest: 47 million
 CHUNK = 1 << 20
+# What a file system answers that cannot do what is asked: shares, FUSE, VirtualBox, Lustre.
+UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
 @runtime_checkable
@@ -20,6 +23,18 @@ class Readable(Protocol):
 
     def read(self, size: int, /) -> bytes:
         """Returns up to `size` bytes, none at the end."""
+
+
+def user_path(text: str | Path) -> Path:
+    """Returns the path that somebody has typed; a leading `~` is a home folder.
+
+    Raises:
+      UserError: if that folder is not known.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UserError(f"{text} is in a home folder that is not known: type it out.") from None
 
 
 def partial_path(path: Path) -> Path:
@@ -94,11 +109,32 @@ def read_bounded(stream: Readable, path: Path) -> bytearray:
     return content
 
 
+def can_sync(folder: Path) -> bool:
+    """Returns whether the list of names in a folder can be synced to the disk.
+
+    Raises:
+      OSError: if the disk fails.
+    """
+    if os.name == "nt":
+        return False  # Windows cannot
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in UNSUPPORTED:
+            return False
+        raise
+    finally:
+        os.close(descriptor)
+    return True
+
+
 def _sync(path: Path) -> None:
     """Waits until a file, or the list of names in a folder, is on the disk (fsync)."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows cannot sync a folder
-    descriptor = os.open(path, os.O_RDONLY)
+    if path.is_dir():
+        can_sync(path)  # where it cannot, the file system's own order has to do
+        return
+    descriptor = os.open(path, os.O_RDWR)  # Windows syncs no file that is only read
     try:
         os.fsync(descriptor)
     finally:

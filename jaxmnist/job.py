@@ -4,7 +4,7 @@ import difflib
 import re
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from jaxmnist import config, recipes
 from jaxmnist.config import Config
 from jaxmnist.errors import UserError
 from jaxmnist.fields import Field, short_repr
+from jaxmnist.files import user_path
 
 OVERRIDE = "config."
 PARSERS: dict[type, flags.ArgumentParser] = {
@@ -66,8 +67,11 @@ def parse(arguments: Sequence[str], flag_values: flags.FlagValues) -> Job:
     if positional:
         raise UserError(f"'{positional[0]}' is not a flag: set a field as --config.FIELD=VALUE.")
     recipe = _override(_load(name), overrides)
-    workdir = str(flag_values["workdir"].value)
-    return Job(config.from_dict(recipe.to_dict()), Path(workdir) if workdir else _workdir(name))
+    wanted, workdir = config.from_dict(recipe.to_dict()), str(flag_values["workdir"].value)
+    if folder := wanted.data.dir:  # as a whole path: it is read from other folders later
+        data = replace(wanted.data, dir=str(user_path(folder).absolute()))
+        wanted = replace(wanted, data=data)
+    return Job(wanted, user_path(workdir) if workdir else _workdir(name))
 
 
 def run(job: Job) -> None:

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from jaxmnist.config import Config, Data, Evaluation, Sequence, Validation, to_config_dict
 from jaxmnist.errors import UserError
+from jaxmnist.files import user_path
 
 Variants = Mapping[str, Callable[[], ConfigDict]]
 
@@ -112,7 +113,7 @@ def find(name: str) -> str:
       UserError: if there is no such recipe.
     """
     file, colon, variant = name.partition(":")
-    path = Path(file)
+    path = user_path(file)
     if path.suffix != ".py" or (not path.exists() and path.parent.name in ("", "configs")):
         path = shipped() / f"{path.stem if path.suffix == '.py' else file}.py"
     if not path.is_file():

@@ -12,6 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jaxmnist.errors import UserError
+
+if TYPE_CHECKING:
+    import jax
 
 PACKAGES = ("jaxmnist", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -21,16 +27,43 @@ def configure_jax() -> None:
 
     Compiled programs are kept between runs (JAX_COMPILATION_CACHE_DIR chooses where), and on a CPU
     every core becomes a device: a small network gains less from a second thread than from a core
-    for the other half of its batch, or for another seed. A program started without this call is
-    right, too, and slower.
+    for the other half of its batch, or for another seed. On a GPU memory is taken as it is needed,
+    not most of it at once, unless XLA_PYTHON_CLIENT_PREALLOCATE says so. A program started without
+    this call is right, too, and slower.
+
+    Raises:
+      UserError: if JAX is told to compile nothing, or finds no device.
     """
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax
+
+    if jax.config.values["jax_disable_jit"]:
+        raise UserError("JAX_DISABLE_JIT is set, and nothing here runs uncompiled: unset it.")
+    jax.config.update("jax_enable_x64", False)  # weights and images are float32
 
     if not jax.config.values["jax_compilation_cache_dir"]:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     with contextlib.suppress(RuntimeError):  # JAX has started: its devices stay as they are
         jax.config.update("jax_num_cpu_devices", cores())
+    find_devices()
+
+
+def find_devices() -> "list[jax.Device]":
+    """Returns JAX's devices.
+
+    Raises:
+      UserError: if there is none.
+    """
+    import jax
+
+    try:
+        return jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        advice = f"unset JAX_PLATFORMS, which is {platforms}." if platforms else "reinstall JAX."
+        raise UserError(f"JAX finds no device to compute on ({reason}): {advice}") from error
 
 
 def import_tensorboardx() -> None:
@@ -145,10 +178,13 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """Returns the commit of the source tree, `-dirty` if it was changed; None outside one."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():  # installed, perhaps inside of somebody else's repository
+        return None
     try:
         answer = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=Path(__file__).parent,
+            cwd=root,
             capture_output=True,
             text=True,
             timeout=10,

@@ -4,7 +4,6 @@ The devices form a grid. Along one axis every device has seeds of its own; along
 the same seeds, and each has its shard of every batch.
 """
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Int
 
 from jaxmnist.data.dataset import Dataset
-from jaxmnist.errors import UserError
+from jaxmnist.runtime import find_devices
 
 SEEDS = "seeds"  # the names of the axes
 BATCH = "batch"
@@ -35,13 +34,7 @@ def make_mesh(num_seeds: int, batch_size: int) -> Mesh:
     Raises:
       UserError: if JAX finds no device.
     """
-    try:
-        devices = jax.devices()
-    except (RuntimeError, AssertionError) as error:
-        platforms = os.environ.get("JAX_PLATFORMS", "")
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-        advice = f"unset JAX_PLATFORMS, which is {platforms}." if platforms else "reinstall JAX."
-        raise UserError(f"JAX finds no device to compute on ({reason}): {advice}") from error
+    devices = find_devices()
     least = WORTH_A_CORE if jax.default_backend() == "cpu" else WORTH_AN_ACCELERATOR
     shape = grid(num_seeds, batch_size, len(devices), least)
     return Mesh(np.array(devices[: shape[0] * shape[1]]).reshape(shape), (SEEDS, BATCH))

@@ -104,6 +104,7 @@ def run_python(*arguments: str | Path, **environment: str) -> subprocess.Complet
         env=os.environ | environment,
         capture_output=True,
         text=True,
+        errors="replace",
         check=False,
         timeout=600,
     )

@@ -397,12 +397,22 @@ COMBINATIONS: list[Case] = [
         f"{DIGITS} --config.data.train_examples=20 --config.data.validation_examples=10",
         "batch_size is 32, more than an epoch's 20 .*: lower it",
     ),
+    (
+        f"{SMALL} --config.epochs=1000000 --config.early_stopping_patience=5",
+        "weights of all 1,000,000 epochs take .* GiB: set config.eval.every_epoch to False",
+    ),
 ]
 
 FOLDERS: list[Case] = [
     (f"{MODELS} --config.data.source=dir", f"set data.dir or {VARIABLE} to MNIST's folder"),
-    (f"{MODELS} --config.data.source=dir --config.data.dir=none", "none is not a folder: set"),
-    (f"{MODELS} --config.data.source=dir --config.data.dir=mine.npz", "is not a folder: set"),
+    (
+        f"{MODELS} --config.data.source=dir --config.data.dir=none",
+        "none is not a folder: set data.dir",
+    ),
+    (
+        f"{MODELS} --config.data.source=dir --config.data.dir=mine.npz",
+        "is not a folder: set data.dir",
+    ),
     (f"{MODELS} --config.data.source=dir --config.data.dir=run", "put MNIST's four files there"),
     (f"{MODELS} --config.data.source=dir --config.data.dir=digits", "not MNIST's own.*: fetch it"),
     (DIGITS, "does not exist: put MNIST's four files there", remove(PACKED_IMAGES)),
@@ -654,21 +664,26 @@ RUNS: list[Case] = [
     (RUN, "cannot be written .*: fix it and rerun", make("run/.lock")),
 ]
 
-NONE_LEFT = "none of the checkpoints in .* can be read: remove that folder"
+ALL_DAMAGED = "all checkpoints in .* are damaged: put a copy back"
+UNFIT = r"checkpoints/1 is whole, but of another version of .*: go on with the version"
 RECORD = json.dumps(
     {"config": "", "data": "", "history": [], "seconds": {}, "step": 0, "error": None}
 )
 CHECKPOINTS: list[Case] = [
     (RUN, "checkpoints is a file .*: remove it", write("run/checkpoints", "")),
-    (RUN, NONE_LEFT, checkpoints(seal=False)),
-    (RUN, NONE_LEFT, both(checkpoints(record_json=RECORD), write(NUMBERED + "record.json", "{}"))),
-    (RUN, NONE_LEFT, both(checkpoints(record_json=RECORD), remove(NUMBERED + "record.json"))),
-    (RUN, NONE_LEFT, write(NUMBERED + "checksums.json", "[" * 100_000)),
-    (RUN, NONE_LEFT, write(NUMBERED + "checksums.json", "3")),
-    (RUN, NONE_LEFT, checkpoints(record_json=RECORD)),  # sealed, but there is no state in it
+    (RUN, ALL_DAMAGED, checkpoints(seal=False)),
     (
         RUN,
-        NONE_LEFT,
+        ALL_DAMAGED,
+        both(checkpoints(record_json=RECORD), write(NUMBERED + "record.json", "{}")),
+    ),
+    (RUN, ALL_DAMAGED, both(checkpoints(record_json=RECORD), remove(NUMBERED + "record.json"))),
+    (RUN, ALL_DAMAGED, write(NUMBERED + "checksums.json", "[" * 100_000)),
+    (RUN, ALL_DAMAGED, write(NUMBERED + "checksums.json", "3")),
+    (RUN, UNFIT, checkpoints(record_json=RECORD)),  # sealed, but there is no state in it
+    (
+        RUN,
+        UNFIT,
         checkpoints(
             record_json=pickle.dumps(Malice("it ran")), state__x=pickle.dumps(Malice("it ran"))
         ),

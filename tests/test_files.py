@@ -1,10 +1,13 @@
 """Files are written whole or not at all."""
 
+import errno
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from jaxmnist.files import atomic_write
+from jaxmnist.files import atomic_rename, atomic_write, can_sync
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -30,6 +33,28 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mon
         atomic_write(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+def test_a_folder_that_cannot_be_synced_is_no_fault(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def of_files(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    monkeypatch.setattr("os.fsync", of_files)
+    assert not can_sync(tmp_path)
+    atomic_write(tmp_path / "a", "new")
+    (tmp_path / "x.partial").mkdir()
+    (tmp_path / "x.partial" / "b").write_text("b")
+    atomic_rename(tmp_path / "x.partial", tmp_path / "x")
+    assert (tmp_path / "x" / "b").read_text() == "b"
+    monkeypatch.undo()
+    assert can_sync(tmp_path)
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:

@@ -308,11 +308,52 @@ def test_a_full_disk_is_said_in_a_sentence_wherever_it_is_met(
         assert results(unfinished) == results(through)
 
 
+@pytest.mark.parametrize(
+    "stray", [".DS_Store", "state/._manifest.ocdbt", "state/.nfs000000000012", "desktop.ini"]
+)
+def test_files_that_others_leave_in_a_checkpoint_are_none_of_its_own(
+    stray: str, unfinished: Path, through: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in ("2", "3"):
+        (unfinished / "checkpoints" / number / stray).write_bytes(b"\0\5\x16\7")
+    train(small(), unfinished)
+    assert "after epoch 3" in capsys.readouterr().out
+    assert results(unfinished) == results(through)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE, errno.EIO])
+def test_a_checkpoint_that_cannot_be_read_is_not_called_damaged(
+    number: int, unfinished: Path, through: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No older one is taken, whose run would overwrite what is only out of reach."""
+
+    def out_of_reach(file: Path) -> str:
+        raise OSError(number, os.strerror(number), str(file))
+
+    before = sorted(unfinished.rglob("*"))
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "_sha256", out_of_reach)
+        with pytest.raises(UserError, match=rf"3 cannot be read \({os.strerror(number)}\): make"):
+            train(small(), unfinished)
+    assert sorted(unfinished.rglob("*")) == before
+    train(small(), unfinished)
+    assert results(unfinished) == results(through)
+
+
+def test_a_whole_checkpoint_of_another_version_is_kept(unfinished: Path) -> None:
+    folder = unfinished / "checkpoints" / "3"
+    (folder / "state" / "_METADATA").write_text("{}")
+    (folder / "checksums.json").write_text(json.dumps(checkpoint._checksums(folder)))
+    with pytest.raises(UserError, match=r"3 is whole, but of another version .* \(\w+\): go on"):
+        train(small(), unfinished)
+    assert folder.is_dir()
+
+
 def test_with_no_checkpoint_that_can_be_read_nothing_starts_over_unasked(unfinished: Path) -> None:
     for path in (unfinished / "checkpoints").iterdir():
         (path / "checksums.json").unlink()
     before = sorted(unfinished.rglob("*"))
-    with pytest.raises(UserError, match=r"none of the checkpoints .* remove that folder"):
+    with pytest.raises(UserError, match=r"all checkpoints in .* are damaged: put a copy back"):
         train(small(), unfinished)
     assert sorted(unfinished.rglob("*")) == before
 

@@ -18,6 +18,7 @@ from jaxmnist.constants import SIDE
 from jaxmnist.data import idx
 from jaxmnist.data.dataset import Dataset, Splits, dataset_name
 from jaxmnist.errors import UserError
+from jaxmnist.files import user_path
 from jaxmnist.runtime import cache_folder
 
 # sha256 of the unpacked official files.
@@ -68,7 +69,6 @@ def load_splits(data: Data) -> Splits:
 
 def load_source(source: str, folder: str = "", *, verify: bool = True) -> Source:
     """Loads a data set in its official order; fields and errors are those of `load_splits`."""
-    folder = folder or os.environ.get(VARIABLE, "")
     choices = {
         "auto": lambda: _auto(folder, verify),
         "dir": lambda: _from_folder(folder, verify),
@@ -77,11 +77,16 @@ def load_source(source: str, folder: str = "", *, verify: bool = True) -> Source
     }
     if source not in choices:
         raise UserError(f"data.source is '{source}'; choose one of {', '.join(sorted(choices))}.")
+    if folder and source not in ("auto", "dir"):
+        raise UserError(
+            f"data.dir is {folder}, which data.source '{source}' does not read: set data.source to "
+            "dir, or leave data.dir out."
+        )
     return choices[source]()
 
 
 def _auto(folder: str, verify: bool) -> Source:
-    if folder:
+    if folder or os.environ.get(VARIABLE):
         return _from_folder(folder, verify)
     try:
         return _from_tfds()
@@ -98,11 +103,14 @@ def _auto(folder: str, verify: bool) -> Source:
 
 
 def _from_folder(folder: str, verify: bool) -> Source:
-    if not folder:
+    given = folder or os.environ.get(VARIABLE, "")
+    if not given:
         raise UserError(f"data.source is 'dir': set data.dir or {VARIABLE} to MNIST's folder.")
-    if not os.path.isdir(folder):
-        raise UserError(f"{folder} is not a folder: set data.dir or {VARIABLE} to MNIST's folder.")
-    return read_folder(Path(folder), source="dir", verify=verify)
+    path = user_path(given)
+    if not path.is_dir():
+        place = "data.dir" if folder else VARIABLE
+        raise UserError(f"{given} is not a folder: set {place} to MNIST's folder.")
+    return read_folder(path, source="dir", verify=verify)
 
 
 def read_folder(folder: Path, *, source: str, verify: bool) -> Source:
@@ -167,14 +175,14 @@ def _download(folder: Path) -> None:
         import tensorflow_datasets as tfds
     except ImportError:
         raise UserError(
-            "tensorflow-datasets is not installed, so MNIST cannot be downloaded: install it, "
-            f"or set {VARIABLE} to a folder with the four files."
+            "tensorflow-datasets is not installed, so MNIST cannot be downloaded: install it, or "
+            f"set {VARIABLE} to a folder with the four files and data.source to dir."
         ) from None
     infos = tfds.builder("mnist", data_dir=str(folder.parent / "tfds")).url_infos
     if not _reachable(next(iter(infos))):
         raise UserError(
-            "MNIST is not in the cache and there is no network to download it: go online, "
-            f"or set {VARIABLE} to a folder with the four files."
+            "MNIST is not in the cache and there is no network to download it: go online, or set "
+            f"{VARIABLE} to a folder with the four files and data.source to dir."
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)

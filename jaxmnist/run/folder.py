@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxmnist.config import LOCATION_FIELDS, Config, config_hash, flatten, to_dict, upgrade
 from jaxmnist.errors import UserError
-from jaxmnist.files import atomic_write
+from jaxmnist.files import atomic_write, can_sync
 from jaxmnist.run.summary_schema import Summary
 from jaxmnist.typed_json import from_json
 
@@ -70,6 +70,12 @@ class RunFolder:
             if not (self.path / "config.json").exists():
                 text = json.dumps(to_dict(self.config), indent=2, sort_keys=True)
                 self.write("config.json", text + "\n")
+            if os.name != "nt" and not can_sync(self.path):
+                print(
+                    f"warning: the file system of {self.path} cannot sync folders: a power cut may "
+                    "take what was saved last",
+                    flush=True,
+                )
         except OSError as error:
             for folder in made:
                 with contextlib.suppress(OSError):  # it was not made, or is not empty

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jaxmnist.errors import UserError
-from jaxmnist.files import atomic_write
+from jaxmnist.files import UNSUPPORTED, atomic_write
 
 try:
     import fcntl
@@ -21,7 +21,8 @@ def locked(folder: Path) -> Iterator[None]:
     """Locks an existing folder against other processes, until the block ends.
 
     The lock is the kernel's (flock), on the folder itself. The file `.lock` only names its owner,
-    and stays. On a network file system other machines see the lock where that passes locks on.
+    and stays. On a network file system other machines see the lock where that passes locks on; one
+    without locks gets a warning.
 
     Raises:
       UserError: if another process has it, or the lock cannot be written.
@@ -42,6 +43,14 @@ def locked(folder: Path) -> Iterator[None]:
                 f"{folder} is in use by {owner}: wait until that has ended, or give another "
                 "--workdir."
             ) from None
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                raise
+            print(
+                f"warning: the file system of {folder} has no locks ({error.strerror}): start no "
+                "second run in it",
+                flush=True,
+            )
         try:
             atomic_write(path, f"process {os.getpid()} on {socket.gethostname()}\n")
         except OSError as error:

@@ -53,8 +53,14 @@ def draw_curves(
                 values = np.array([row[f"{part}_{name}"] for row in history])
                 plotted = values if name == "loss" else 100 * (1 - values)
                 axis.plot(epochs, plotted, "o-", color=colour, label=label, linewidth=2.5)
-            axis.set_yscale("log")
-            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+            shown = np.concatenate([np.asarray(line.get_ydata()) for line in axis.lines])
+            if (shown > 0).all():
+                axis.set_yscale("log")
+                axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+            else:  # a perfect epoch has its place, too, below the smallest other value
+                smallest = shown[shown > 0].min(initial=1.0)
+                axis.set_yscale("symlog", linthresh=smallest, linscale=0.3)
+                axis.set_ylim(bottom=-0.02 * smallest)
             axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axis.yaxis.set_minor_formatter("")
             axis.set_ylabel(unit)

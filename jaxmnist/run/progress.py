@@ -1,5 +1,6 @@
 """The progress line of a run: position, loss, accuracy, speed, time left."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -21,7 +22,9 @@ class StatusLine:
     def show(self, text: str) -> None:
         """Shows a text; to a file, only if the last one is long enough ago."""
         if self.live:
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+            # In the last column a terminal goes on to a new line, which is not cleared again.
+            fitting = fit(text, shutil.get_terminal_size().columns - 1)
+            print(f"\r\033[K{fitting}", end="", file=sys.stderr, flush=True)
         elif time.perf_counter() - self.last_logged >= self.seconds:
             self.last_logged = time.perf_counter()
             print(text, file=sys.stderr, flush=True)
@@ -49,8 +52,8 @@ class Progress:
         left = (self.epochs * self.examples - total) / rate
         self.line.show(
             f"epoch {self.epoch + 1}/{self.epochs} {done / self.examples:4.0%}  "
-            f"loss {loss:.4f}  accuracy {accuracy:6.2%}  "
-            f"{rate * self.seeds:,.0f} examples/s  at most {format_duration(left)} left"
+            f"at most {format_duration(left)} left  loss {loss:.4f}  accuracy {accuracy:.2%}  "
+            f"{rate * self.seeds:,.0f} examples/s"
         )
 
     def end_epoch(self, line: str) -> None:
@@ -58,6 +61,13 @@ class Progress:
         self.line.clear()
         print(line, flush=True)
         self.epoch += 1
+
+
+def fit(text: str, width: int) -> str:
+    """Leaves out of a text the last parts, two spaces apart, that a width has no room for."""
+    while len(text) > width and "  " in text:
+        text = text.rpartition("  ")[0]
+    return text[:width]
 
 
 def format_duration(seconds: float) -> str:

@@ -84,7 +84,7 @@ def test_checkpoints_are_not_unpickled(tmp_path: Path) -> None:
         for file in [path for path in target.rglob("*") if path.is_file()]:
             file.write_bytes(pickled)
         (target / "checksums.json").write_text(json.dumps(checkpoint._checksums(target)))
-        with pytest.raises(UserError, match="none of the checkpoints"):
+        with pytest.raises(UserError, match="is whole, but of another version"):
             checkpoint.restore_latest(tmp_path / "all", state, lambda _: None)
 
 

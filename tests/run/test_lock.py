@@ -1,5 +1,7 @@
 """One process a run folder."""
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -71,3 +73,16 @@ def test_a_folder_that_takes_no_lock_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / ".lock").mkdir()
     with pytest.raises(UserError, match="cannot be written"):
         locked(tmp_path).__enter__()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EINVAL])
+def test_a_file_system_without_locks_gets_a_warning(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with locked(tmp_path):
+        said = capsys.readouterr().out
+    assert said.startswith(f"warning: the file system of {tmp_path} has no locks")
