@@ -34,7 +34,6 @@ from jaxmnist.state import TrainState, init_state
 from jaxmnist.steps import EarlyStopping, TrainSpec, end_epoch, steps_per_epoch, train_steps
 from jaxmnist.tasks import Task, task_of
 
-
 EVERY_EPOCH_BYTES = 4 << 30  # of weights that a state may keep for the protocol
 
 
