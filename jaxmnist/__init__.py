@@ -1,16 +1,18 @@
 """Reads handwritten digits with small JAX models, and trains them from published recipes.
 
-In Python: `train`, `load` and `evaluate`, each with an example in its docstring. On the command
-line: `jaxmnist --help`.
+In Python: `train`, `load` and `evaluate`, each with an example in its docstring; what a user can
+mend is raised as `UserError`. On the command line: `jaxmnist --help`.
 """
 
 from typing import TYPE_CHECKING, Any
+
+from jaxmnist.errors import UserError
 
 if TYPE_CHECKING:
     from jaxmnist.api import evaluate, load, train
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "load", "train"]
+__all__ = ["UserError", "evaluate", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:

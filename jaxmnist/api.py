@@ -5,20 +5,21 @@ faster, by a cache of compiled programs and a device for every core.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Array, Float, Int, PyTree, UInt8
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxmnist import config as schema
 from jaxmnist import recipes
 from jaxmnist.config import Config
-from jaxmnist.constants import BLANK, DIGITS, SIDE
+from jaxmnist.constants import DIGITS
 from jaxmnist.data.dataset import TITLES
+from jaxmnist.data.images import Images, pad_images, pad_labels
 from jaxmnist.data.npz import read_npz
 from jaxmnist.data.sources import VARIABLE, Source, load_source
 from jaxmnist.errors import UserError
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
 
     from jaxmnist.run.summary import Summary
 
-Canvases = UInt8[np.ndarray, "n 28 width"] | Float[np.ndarray, "n 28 width"]
+Canvases = Images | Bool[np.ndarray, "n 28 width"] | Int[np.ndarray, "n 28 width"]
 
 
-def train(config: "str | ConfigDict | Config", workdir: str | Path) -> "Summary":
+def train(
+    config: "str | Path | ConfigDict | Mapping[str, Any] | Config", workdir: str | Path
+) -> "Summary":
     """Trains a configuration, tests it and writes a run folder; resumes an unfinished one.
 
     >>> import jaxmnist
@@ -46,7 +49,8 @@ def train(config: "str | ConfigDict | Config", workdir: str | Path) -> "Summary"
     ('accuracy', 'digits8x8')
 
     Args:
-      config: the name of a recipe, such as `"seq:tiny"`, or what a recipe returns, or a `Config`.
+      config: the name or file of a recipe, such as `"seq:tiny"`; or what a recipe returns, as it is
+        or as a dictionary; or a `Config`.
       workdir: the run folder.
 
     Returns:
@@ -57,11 +61,11 @@ def train(config: "str | ConfigDict | Config", workdir: str | Path) -> "Summary"
     """
     from jaxmnist.training import train as run
 
-    if isinstance(config, str):
-        config = recipes.load(config)
-    if not isinstance(config, Config):
-        config = schema.from_dict(config.to_dict())
-    return run(config, workdir)
+    if isinstance(config, str | Path):
+        config = recipes.load(str(config))
+    if not isinstance(config, Config | Mapping):
+        config = config.to_dict()
+    return run(config if isinstance(config, Config) else schema.from_dict(config), workdir)
 
 
 @dataclass(frozen=True)
@@ -86,13 +90,15 @@ class Model:
         """Returns the raw outputs for images of digits.
 
         Args:
-          canvases: uint8, 255 being ink, or floats, 1 being ink; of any width that the network
-            reads, and padded with ground on the right.
+          canvases: whole numbers, 255 being ink, or floats or bools, 1 being ink; of any width that
+            the network reads, and padded with ground on the right.
+
+        Raises:
+          UserError: if they are of another form.
         """
-        canvases = np.asarray(canvases)
-        if canvases.dtype != np.uint8:
-            canvases = canvases * 255.0
-        images = self._padded(canvases)
+        images = pad_images(
+            "the argument:", np.asarray(canvases), self.loaded.network.architecture.heads
+        )
         labels = np.zeros((len(images), self.loaded.network.architecture.heads), np.int32)
         return self._predict(images, labels).logits
 
@@ -114,17 +120,13 @@ class Model:
         Raises:
           UserError: if they do not fit each other, or the network.
         """
-        images, labels = self._padded(np.asarray(images)), np.asarray(labels)
-        heads = self.loaded.network.architecture.heads
-        if labels.ndim == 1:
-            labels = labels[:, None]
-        if labels.ndim != 2 or len(labels) != len(images) or labels.shape[1] > heads:
-            raise UserError(
-                f"labels have shape {labels.shape} for {len(images)} images: make them (N,) or "
-                f"(N, K) with K at most {heads}."
-            )
-        missing = heads - labels.shape[1]
-        return self._score(images, np.pad(labels, ((0, 0), (0, missing)), constant_values=BLANK))
+        x, y = np.asarray(images), np.asarray(labels)
+        architecture = self.loaded.network.architecture
+        padded = pad_images("the arrays:", x, architecture.heads)
+        has_blank = architecture.classes > DIGITS
+        return self._score(
+            padded, pad_labels("the arrays:", y, len(x), architecture.heads, has_blank=has_blank)
+        )
 
     def score_suites(self, names: Sequence[str] = ()) -> dict[str, tuple[Scores, Predictions]]:
         """Scores evaluation suites, on the test examples of the network's own run.
@@ -180,14 +182,6 @@ class Model:
     def _evaluator(self) -> Evaluator:
         return Evaluator(self.loaded.task, self.loaded.network)
 
-    def _padded(self, images: np.ndarray) -> np.ndarray:
-        width = self.loaded.task.image_size[1]
-        if images.ndim != 3 or images.shape[1] != SIDE or not 1 <= images.shape[2] <= width:
-            raise UserError(
-                f"images have shape {images.shape}: make them (N, {SIDE}, W), W at most {width}."
-            )
-        return np.pad(images, ((0, 0), (0, 0), (0, width - images.shape[2])))
-
     def _score(self, images: np.ndarray, labels: np.ndarray) -> tuple[Scores, Predictions]:
         predictions = self._predict(images, labels)
         return self.loaded.task.score(predictions), predictions
@@ -215,7 +209,7 @@ def load(name: str | Path) -> Model:
     Raises:
       UserError: if there is none, or it is damaged.
     """
-    path = Path(name)
+    path = user_path(name)
     return load_run(path) if path.is_dir() else load_file(path)
 
 
@@ -251,8 +245,9 @@ def evaluate(weights: Model | str | Path, data: Any) -> Scores:
       UserError: if weights or data cannot be used.
     """
     model = weights if isinstance(weights, Model) else load(weights)
-    if isinstance(data, tuple):
-        return model.score_arrays(*data)[0]
-    if str(data) in model.loaded.task.suites:
+    if isinstance(data, tuple | list):
+        images, labels = data
+        return model.score_arrays(images, labels)[0]
+    if data in model.loaded.task.suites:
         return model.score_suites([data])[data][0]
-    return model.score_npz(Path(data))[0]
+    return model.score_npz(user_path(data))[0]

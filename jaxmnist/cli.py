@@ -37,8 +37,8 @@ examples:
   jaxmnist evaluate --run runs/seq --suite rotation       one of them
   jaxmnist evaluate --run runs/seq --data mine.npz --json your own labelled images
 
-An npz file holds x, uint8 (N,28,28) or (N,28,W), 0 = ground and 255 = ink, and y, (N,) or (N,K)
-padded with 10. Accuracies are printed in percent, and are fractions in JSON.
+An npz file holds x, uint8 (N,28,28) or (N,28,W), 0 = ground and 255 = ink, or floats from 0 to 1,
+and y, (N,) or (N,K) padded with 10. Accuracies are printed in percent, and are fractions in JSON.
 """
 
 

@@ -25,6 +25,7 @@ from jaxmnist.fields import (
     decay,
     declare,
     fraction,
+    is_real,
     number,
     positive,
     switch,
@@ -91,7 +92,12 @@ class Augment(Group):
     scale: tuple[float, float] = declare(
         (1.0, 1.0), "factor, uniform between the two",
         Rule(
-            lambda v: len(v) == 2 and 1e-3 <= v[0] <= v[1] <= 1e3,
+            lambda v: (
+                type(v) is tuple
+                and len(v) == 2
+                and all(map(is_real, v))
+                and 1e-3 <= v[0] <= v[1] <= 1e3
+            ),
             "two factors above 0, the smaller first, from 0.001 to 1000",
         ),
     )  # fmt: skip

@@ -59,7 +59,9 @@ def whole(default: int, help_text: str, low: int = 1, high: int = 10**9, unit: s
 
 def number(default: float, help_text: str, low: float, high: float, wanted: str = "") -> Any:
     """Declares a real field with bounds, both included."""
-    rule = Rule(lambda v: low <= v <= high, wanted or f"between {low:.0f} and {high:.0f}")
+    rule = Rule(
+        lambda v: is_real(v) and low <= v <= high, wanted or f"between {low:.0f} and {high:.0f}"
+    )
     return declare(default, help_text, rule)
 
 
@@ -75,13 +77,22 @@ def angle(default: float, help_text: str) -> Any:
 
 def fraction(default: float, help_text: str) -> Any:
     """Declares a field strictly between 0 and 1."""
-    rule = Rule(lambda v: 0 < v < 1, "between 0 and 1, without the ends")
+    rule = Rule(lambda v: is_real(v) and 0 < v < 1, "between 0 and 1, without the ends")
     return declare(default, help_text, rule)
 
 
 def decay(default: float, help_text: str) -> Any:
     """Declares a decay rate or momentum, in [0, 1)."""
-    return declare(default, help_text, Rule(lambda v: 0 <= v < 1, "at least 0 and below 1"))
+    rule = Rule(lambda v: is_real(v) and 0 <= v < 1, "at least 0 and below 1")
+    return declare(default, help_text, rule)
+
+
+def is_real(value: Any) -> bool:
+    """Returns whether a value is one of Python's own real numbers, which JSON takes.
+
+    A bool is none: it equals a number, and is another option to some of optax.
+    """
+    return type(value) in (int, float)
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,17 @@ class Group:
                     f"config.{self.prefix}{field.name} is {short_repr(value)}: "
                     f"it must be {rule.wanted}."
                 )
+        for name, group in nested_groups(type(self)).items():
+            value = getattr(self, name)
+            if not isinstance(value, group) and (value is not None or name not in self._optional()):
+                raise UserError(
+                    f"config.{self.prefix}{name} is {short_repr(value)}: it must be a group of "
+                    "fields."
+                )
+
+    @classmethod
+    def _optional(cls) -> set[str]:
+        return {field.name for field in dataclasses.fields(cls) if field.default is None}
 
 
 def short_repr(value: Any) -> str:

@@ -57,7 +57,7 @@ def parse(arguments: Sequence[str], flag_values: flags.FlagValues) -> Job:
         _, *positional = flag_values(others)
     except flags.UnrecognizedFlagError as error:
         raise _unknown_flag(error.flagname, flag_values) from None
-    except flags.Error as error:
+    except (flags.Error, UnicodeDecodeError) as error:  # a flag file that is none
         raise UserError(f"{str(error).removeprefix('ERROR:: ').rstrip('.')}: see --help.") from None
     name = str(flag_values["config"].value)
     if not name and positional:  # `jaxmnist train seq:tiny`
@@ -139,6 +139,8 @@ def _split(arguments: list[str]) -> tuple[list[str], dict[str, str | None]]:
             others.append(argument)
             continue
         negated, name, text = found.groups()
+        if negated and text is not None:
+            raise UserError(f"{argument} says two things: leave out 'no', or the value.")
         if text is None:
             if negated or _renamed(name) in switches:
                 text = str(not negated)

@@ -5,6 +5,7 @@ package, so `seq:tiny` names the same one from any directory.
 """
 
 import importlib.util
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -114,9 +115,10 @@ def find(name: str) -> str:
     """
     file, colon, variant = name.partition(":")
     path = user_path(file)
-    if path.suffix != ".py" or (not path.exists() and path.parent.name in ("", "configs")):
+    here = str(path.parent) in (".", "configs")
+    if path.suffix != ".py" or (here and not os.path.exists(path)):
         path = shipped() / f"{path.stem if path.suffix == '.py' else file}.py"
-    if not path.is_file():
+    if not os.path.isfile(path):  # False, too, where a name is too long
         known = ", ".join(sorted(p.stem for p in shipped().glob("[!_]*.py")))
         raise UserError(
             f"there is no recipe '{name}': choose one of {known}, with :VARIANT if you like, or "

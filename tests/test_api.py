@@ -2,6 +2,7 @@
 
 import doctest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,8 +46,40 @@ def test_logits_are_the_same_from_bytes_and_from_fractions(trained: Path) -> Non
     logits = model.logits(images)
     assert logits.shape == (150, 1, 10)
     np.testing.assert_allclose(model.logits(images / 255), logits, rtol=1e-4, atol=1e-4)
-    with pytest.raises(UserError, match="W at most 28"):
+    with pytest.raises(UserError, match="reads at most 28"):
         model.logits(np.zeros((1, 28, 56), np.uint8))
+
+
+def test_images_of_every_kind_of_number_are_the_same_images(trained: Path) -> None:
+    model = jaxmnist.load(trained)
+    random = np.random.RandomState(0)
+    x, y = random.randint(0, 2, (9, 28, 28)).astype(np.uint8) * 255, random.randint(0, 10, 9)
+    scores = jaxmnist.evaluate(model, (x, y))
+    for same in (x / 255, x == 255, x.astype(int), (x / 255).astype(np.float16), x.tolist()):
+        assert jaxmnist.evaluate(model, [same, y.tolist()]) == scores
+        np.testing.assert_allclose(model.logits(np.asarray(same)), model.logits(x), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "answer"),
+    [
+        (np.full((1, 28, 28), 1.5), [3], "values from 1.5 to 1.5: make it"),
+        (np.full((1, 28, 28), np.nan), [3], "values from nan to nan: make it"),
+        (np.ones((1, 28, 28), np.uint8), [3], "no value above 1, where 255 is ink"),
+        (np.full((1, 28, 28), 300), [3], "values from 300 to 300: make it"),
+        (np.full((1, 28, 28), "1"), [3], "make it uint8"),
+        (np.zeros((0, 28, 28), np.uint8), np.zeros(0, int), "at least one image"),
+        (np.zeros((1, 28, 28), np.uint8), [100], "digits 0 to 9"),
+        (np.zeros((1, 28, 28), np.uint8), [-1], "digits 0 to 9"),
+        (np.zeros((1, 28, 28), np.uint8), [10], "always reads a digit"),
+        (np.zeros((1, 28, 28), np.uint8), [3.5], "make it integers"),
+    ],
+)
+def test_arrays_that_are_no_digits_are_refused(
+    images: np.ndarray, labels: list[Any], answer: str, trained: Path
+) -> None:
+    with pytest.raises(jaxmnist.UserError, match=answer):
+        jaxmnist.evaluate(trained, (images, labels))
 
 
 def test_arrays_and_their_file_score_the_same(trained: Path) -> None:
@@ -55,7 +88,7 @@ def test_arrays_and_their_file_score_the_same(trained: Path) -> None:
     np.savez("mine.npz", x=x, y=y)
     model = jaxmnist.load(trained)
     assert jaxmnist.evaluate(model, (x, y)) == jaxmnist.evaluate(trained, "mine.npz")
-    with pytest.raises(UserError, match="labels have shape"):
+    with pytest.raises(UserError, match="7 images but 3 labels"):
         jaxmnist.evaluate(model, (x, y[:3]))
 
 

@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from absl import flags
 
@@ -132,3 +135,33 @@ def test_a_field_of_a_recipe_may_refer_to_another(tmp_path: Path) -> None:
 def test_the_default_workdir_has_the_name_of_the_recipe() -> None:
     assert parse("seq:tiny").workdir == Path("runs/seq-tiny")
     assert parse("--config=configs/models.py").workdir == Path("runs/models")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"optimizer": {"momentum": False}},
+        {"schedule": {"learning_rate": np.float32(0.01)}},
+        {"schedule": {"learning_rate": Decimal("0.01")}},
+        {"augment": {"scale": np.array([0.9, 1.1])}},
+        {"augment": {"scale": (True, True)}},
+        {"augment": {"rotation_degrees": True}},
+        {"augment": None},
+    ],
+)
+def test_what_json_has_not_or_equals_something_else_is_refused(wrong: dict[str, Any]) -> None:
+    tree = recipes.load("models:tiny").to_dict()
+    for name, changes in wrong.items():
+        tree[name] = tree[name] | changes if changes else changes
+    with pytest.raises(UserError, match=r"^config\.\w+(\.\w+)? is .*: it must be "):
+        config.from_dict(tree)
+
+
+def test_a_group_by_hand_is_checked_too() -> None:
+    built = config.from_dict(recipes.load("models:tiny").to_dict())
+    for wrong in (None, {}, built.optimizer):
+        with pytest.raises(UserError, match=r"config\.augment is .*: it must be a group of fields"):
+            dataclasses.replace(built, augment=wrong)
+    with pytest.raises(UserError, match="two factors"):
+        dataclasses.replace(built.augment, scale=[0.9, 1.1])
+    assert dataclasses.replace(built, sequence=None) == built

@@ -10,8 +10,8 @@ from tests.helpers import ROOT
 
 # Each line may import from lines above it, and from its own folder.
 LAYERS = [
-    ["constants", "errors", "metrics", "rng", "runtime"],
-    ["entry", "fields", "files", "typed_json"],
+    ["constants", "errors", "metrics", "rng"],
+    ["entry", "fields", "files", "runtime", "typed_json"],
     ["config", "models", "outputs"],
     ["formats", "optim", "recipes"],
     ["data"],

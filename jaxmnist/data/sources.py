@@ -107,7 +107,7 @@ def _from_folder(folder: str, verify: bool) -> Source:
     if not given:
         raise UserError(f"data.source is 'dir': set data.dir or {VARIABLE} to MNIST's folder.")
     path = user_path(given)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # False, too, where a name is too long
         place = "data.dir" if folder else VARIABLE
         raise UserError(f"{given} is not a folder: set {place} to MNIST's folder.")
     return read_folder(path, source="dir", verify=verify)
