@@ -498,7 +498,7 @@ OWN_IMAGES: list[Case] = [
     (OWN, "header of x does not agree", archive(PACKED | {"x.npy": npy(IMAGES)[:-1]})),
     (OWN, "x holds Python objects, which are never loaded: give numbers", npz(x=OBJECTS, y=LABELS)),
     (OWN, "y holds Python objects, which are never loaded: give numbers", npz(x=IMAGES, y=OBJECTS)),
-    (OWN, r"x has values from 0\.0 to .*: make it", npz(x=IMAGES.astype(float), y=LABELS)),
+    (OWN, r"x has values from 200\.0 to .*: make it", npz(x=IMAGES + 200.0, y=LABELS)),
     (OWN, "x has values from nan", npz(x=np.full_like(IMAGES, np.nan, np.float32), y=LABELS)),
     (OWN, r"shape \(2, 27, 28\); make it uint8 \(N, 28, W\)", npz(x=IMAGES[:, 1:], y=LABELS)),
     (OWN, r"shape \(2, 784\); make it", npz(x=IMAGES.reshape(2, -1), y=LABELS)),
