@@ -120,11 +120,8 @@ def restore_latest(
     for number in reversed(numbers):
         path = folder / str(number)
         try:
-            if (flaw := _flaw(path)) is None:
-                found = _restore(path, like)
-                for path in damaged:  # out of the way of those to come
-                    path.rename(_free_name(path))
-                return found
+            flaw = _flaw(path)
+            found = None if flaw else _restore(path, like)
         except UNFIT as error:
             raise UserError(
                 f"the checkpoint {path} is whole, but of another version of jaxmnist or Orbax "
@@ -136,6 +133,10 @@ def restore_latest(
                 f"the checkpoint {path} cannot be read ({_disk_fault(error)}): make it readable, "
                 "nothing in it was changed, and rerun to resume."
             ) from error
+        if found:
+            for each in damaged:  # out of the way of those to come
+                each.rename(_free_name(each))
+            return found
         warning = f"warning: the checkpoint {path} is damaged ({flaw})"
         log(f"{warning}: trying the one before it" if number != oldest else warning)
         damaged.append(path)
@@ -244,10 +245,8 @@ def _flaw(path: Path) -> str | None:
     if not isinstance(noted, dict) or not noted:
         return "checksums.json has changed"
     for file, digest in sorted(noted.items()):
-        try:
-            found = _sha256(path / file)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        if not (path / file).is_file():  # a damaged list may name a device, which never ends
             return f"{file} is missing"
-        if found != digest:
+        if _sha256(path / file) != digest:
             return f"{file} has changed"
     return None

@@ -685,6 +685,7 @@ CHECKPOINTS: list[Case] = [
     (RUN, ALL_DAMAGED, both(checkpoints(record_json=RECORD), remove(NUMBERED + "record.json"))),
     (RUN, ALL_DAMAGED, write(NUMBERED + "checksums.json", "[" * 100_000)),
     (RUN, ALL_DAMAGED, write(NUMBERED + "checksums.json", "3")),
+    (RUN, ALL_DAMAGED, write(NUMBERED + "checksums.json", '{"/dev/zero": ""}')),
     (RUN, UNFIT, checkpoints(record_json=RECORD)),  # sealed, but there is no state in it
     (
         RUN,
