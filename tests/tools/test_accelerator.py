@@ -58,6 +58,16 @@ def test_what_needs_cuda_is_named(tmp_path: Path) -> None:
     assert report["not_run"] == [{"item": "graphs", "reason": "it needs CUDA"}]
 
 
+def test_only_items_that_are_asked_for_are_run(tmp_path: Path) -> None:
+    def section(context: Context) -> Iterator[Item]:
+        yield Item("v_1, batch 64", dict)
+        yield Item("v_1, batch 1024", dict)
+
+    context = Context(REHEARSAL, tmp_path, time.time() + 60)
+    assert run_section("test", section, context, tmp_path, "batch 10") == "ended"
+    assert [item["item"] for item in read(tmp_path, "test")["items"]] == ["v_1, batch 1024"]
+
+
 def test_a_killed_section_keeps_its_items(tmp_path: Path) -> None:
     file = tmp_path / "test.json"
     file.write_text(json.dumps({"status": "running", "items": [{"item": "done"}]}))

@@ -2,6 +2,7 @@
 
   python -m tools.accelerator --out DIR                      all sections in nine minutes
   python -m tools.accelerator --out DIR --sections equality  one of them, with all the time
+  python -m tools.accelerator --out DIR --items 'batch 1024'   what a first run had no time for
   python -m tools.accelerator --out DIR --rehearse           every line on a CPU, on tiny sizes
 
 Every section writes DIR/SECTION.json as it goes on; DIR/index.json says how each ended. MNIST's
@@ -13,6 +14,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -39,6 +41,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--minutes", type=float, default=9.0, help="for all sections together")
     parser.add_argument("--rehearse", action="store_true", help="tiny sizes, for a CPU")
+    parser.add_argument("--items", default="", help="only items whose names this regex matches")
     parser.add_argument("--sections", default=",".join(SECTIONS), help="only these, with commas")
     chosen = parser.parse_args()
     names = chosen.sections.split(",")
@@ -48,10 +51,15 @@ def main() -> int:
         parser.error(f"--minutes is {chosen.minutes:g}: it must be above 0")
     if not chosen.rehearse and not os.path.isdir(os.environ.get("JAXMNIST_DATA", "")):
         parser.error("set JAXMNIST_DATA to the folder of MNIST's four files, or give --rehearse")
+    try:
+        re.compile(chosen.items)
+    except re.error as error:
+        parser.error(f"--items is no regular expression: {error}")
     chosen.out.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, stop)
     with tempfile.TemporaryDirectory(prefix="accelerator-") as cache:
-        ended = run_all(names, chosen.out, 60 * chosen.minutes, chosen.rehearse, Path(cache))
+        options = ["--items", chosen.items, *(["--rehearse"] if chosen.rehearse else [])]
+        ended = run_all(names, chosen.out, 60 * chosen.minutes, options, Path(cache))
     return 1 if "failed" in ended else 0
 
 
@@ -60,7 +68,9 @@ def stop(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def run_all(names: list[str], out: Path, seconds: float, rehearse: bool, cache: Path) -> list[str]:
+def run_all(
+    names: list[str], out: Path, seconds: float, options: list[str], cache: Path
+) -> list[str]:
     """Runs sections one after the other and returns how each ended."""
     began, planned, shares = time.time(), 0.0, sum(SECTIONS[name].share for name in names)
     rows: list[dict[str, Any]] = []
@@ -73,13 +83,14 @@ def run_all(names: list[str], out: Path, seconds: float, rehearse: bool, cache: 
             flush=True,
         )
         started = time.time()
-        status = run_one(name, out, deadline, rehearse, cache)
+        status = run_one(name, out, deadline, options, cache)
         took = round(time.time() - started, 1)
         rows.append({"section": name, "status": status, "seconds": took, "file": f"{name}.json"})
         print(f"{name}: {status} after {took:.1f} s", flush=True)
         index = {
             "sections": rows,
-            "rehearsal": rehearse,
+            "rehearsal": "--rehearse" in options,
+            "items": options[1],
             "seconds": round(time.time() - began, 1),
             "seconds_allowed": seconds,
             "not_begun": names[len(rows) :],
@@ -88,13 +99,14 @@ def run_all(names: list[str], out: Path, seconds: float, rehearse: bool, cache: 
     return [row["status"] for row in rows]
 
 
-def run_one(name: str, out: Path, deadline: float, rehearse: bool, cache: Path) -> str:
+def run_one(name: str, out: Path, deadline: float, options: list[str], cache: Path) -> str:
     """Runs one section in a process of its own, which ends with its time at the latest."""
     file = out / f"{name}.json"
     file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "tools.accelerator.worker", name]
     command += ["--out", str(out.resolve()), "--deadline", str(deadline)]
-    command += ["--rehearse"] if rehearse else []
+    command += options
+    rehearse = "--rehearse" in options
     env: dict[str, str] = {
         "JAX_COMPILATION_CACHE_DIR": str(cache / "xla"),
         "JAX_ENABLE_COMPILATION_CACHE": str(SECTIONS[name].cached or rehearse).lower(),

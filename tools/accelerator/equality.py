@@ -28,7 +28,8 @@ from tools.accelerator.launches import launch_items
 from tools.accelerator.plan import Plan
 from tools.accelerator.section import Context, Item, Result
 
-QUICKLY_COMPILED = {"xla_backend_optimization_level": 1}  # it runs once
+# They run once, and on a GPU compiling is above all the search for the fastest kernels.
+QUICKLY_COMPILED = {"xla_backend_optimization_level": 1, "xla_gpu_autotune_level": 0}
 MAX_LENGTH = 3  # digits, of the networks that read sequences
 # The largest relative error (of the 2-norm) that counts as rounding. By default a GPU rounds the
 # factors of a product to 10 bits (TensorFloat-32). Gradients have more: a sum that lies within its
@@ -93,7 +94,7 @@ def check_network(name: str, digits: Dataset, plan: Plan) -> Result:
     variables = random_variables(reference)
     with jax.default_device(jax.local_devices(backend="cpu")[0]), jax.enable_x64(True):
         wide, images = jax.tree.map(widen, (variables, batch[0]))
-        truth = outputs(reference, wide, (images, batch[1]), QUICKLY_COMPILED)
+        truth = outputs(reference, wide, (images, batch[1]))
     found: Result = {
         "examples": len(batch[0]),
         "layout": network.layout.name,
@@ -149,12 +150,11 @@ def outputs(
     network: Network,
     variables: Any,
     batch: HostBatch,
-    compiler_options: dict[str, Any] | None = None,
 ) -> Outputs:
     """Computes a batch in training (with dropout and batch statistics), then in inference."""
     key = jax.random.key(1)
 
-    @partial(jax.jit, compiler_options=compiler_options)
+    @partial(jax.jit, compiler_options=QUICKLY_COMPILED)
     def compute(
         variables: Any,
         images: Float[Array, "batch height width"],

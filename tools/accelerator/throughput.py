@@ -5,7 +5,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,26 +17,31 @@ from jaxmnist.bench.report import contender_figures
 from jaxmnist.bench.workload import Workload, make_workload
 from jaxmnist.errors import UserError
 from jaxmnist.runtime import cores
-from tools.accelerator.device_time import busy_seconds, peaks, torch_busy_seconds
+from tools.accelerator.device_time import Run, busy_seconds, peaks, torch_busy_seconds
 from tools.accelerator.plan import Plan
 from tools.accelerator.section import Context, Item, Result
 from tools.accelerator.variants import variants
 
 MODES = ("eager", "channels_last", "cuda_graphs")
+Measure = Callable[[Run], dict[str, Any]]  # of device_time.py
 COMPILED = "compile"  # takes half a minute a case: after everything else, and against ours alone
 
 
 def throughput(context: Context) -> Iterator[Item]:
-    """The peak; every system and batch size; variants of ours; torch.compile."""
+    """The peak; every system and batch size; variants of ours; torch.compile; its device time.
+
+    PyTorch's profiler comes last: once it has run, CUDA refuses JAX's in the same process.
+    """
     os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"  # compile times are of a first run
     plan, found = context.plan, Peak()
+    torch_profiles: list[Item] = []
     yield Item("peak", partial(found.measure, plan.matrix_side))
     on_gpu = jax.default_backend() == "gpu"
     cases = [(system, size) for size in plan.batch_sizes for system in plan.systems]
     for system, size in cases:
         modes = tuple(mode for mode in MODES if on_gpu or mode != "cuda_graphs")
         name = f"{system}, batch {size}"
-        yield Item(name, partial(compare, system, size, modes, context, found))
+        yield Item(name, partial(compare, system, size, modes, context, found, torch_profiles))
         yield Item(f"{name}: cuda_graphs", partial(_in_the_item_before, name), needs_cuda=True)
     for system, size in plan.variant_cases:
         yield Item(
@@ -47,10 +51,11 @@ def throughput(context: Context) -> Iterator[Item]:
     for system, size in cases:
         yield Item(
             f"{system}, batch {size}: torch.compile",
-            partial(compare, system, size, (COMPILED,), context, found),
+            partial(compare, system, size, (COMPILED,), context, found, torch_profiles),
             # The lines are those of the modes above.
             left_out="compiling takes too long for a rehearsal" if plan.rehearsal else "",
         )
+    yield from torch_profiles
 
 
 def _in_the_item_before(name: str) -> Result:
@@ -69,8 +74,15 @@ class Peak:
         return found
 
 
-def compare(system: str, size: int, modes: tuple[str, ...], context: Context, peak: Peak) -> Result:
-    """Lets ours and PyTorch's ways train in turns; then each once more under a profiler."""
+def compare(
+    system: str,
+    size: int,
+    modes: tuple[str, ...],
+    context: Context,
+    peak: Peak,
+    torch_profiles: list[Item],
+) -> Result:
+    """Lets ours and PyTorch's ways train in turns; then ours once more under a profiler."""
     work = workload(system, size, context.plan, modes)
     contenders: dict[str, Callable[[Workload], Runner]] = {OURS: prepare_ours}
     failed: dict[str, str] = {}
@@ -81,13 +93,14 @@ def compare(system: str, size: int, modes: tuple[str, ...], context: Context, pe
         UserError
     ) as error:  # PyTorch is not there, or has no GPU: ours is worth timing all the same
         failed["torch"] = str(error)
-    return time_all(
-        {name: partial(prepare, work) for name, prepare in contenders.items()},
-        work,
-        context,
-        peak,
-        failed,
-    )
+    prepares = {name: partial(prepare, work) for name, prepare in contenders.items()}
+    result, ready = time_all(prepares, work, context, peak, failed)
+    ours = partial(busy_seconds, folder=context.scratch / f"trace-{time.time_ns()}")
+    result["contenders"][OURS]["profile"] = profile(ready.pop(OURS), ours, context)
+    for mode, runner in ready.items():
+        measure = partial(profile, runner, torch_busy_seconds, context)
+        torch_profiles.append(Item(f"{system}, batch {size}: device time of {mode}", measure))
+    return result
 
 
 def compare_variants(system: str, size: int, context: Context, peak: Peak) -> Result:
@@ -95,7 +108,10 @@ def compare_variants(system: str, size: int, context: Context, peak: Peak) -> Re
     work = workload(system, size, context.plan, ("published",))  # nobody is fed with ready examples
     found = variants(work, context.plan.variants)
     prepares = {variant.name: variant.prepare for variant in found}
-    result = time_all(prepares, work, context, peak, {})
+    result, ready = time_all(prepares, work, context, peak, {})
+    for name, runner in ready.items():
+        measure = partial(busy_seconds, folder=context.scratch / f"trace-{time.time_ns()}")
+        result["contenders"][name]["profile"] = profile(runner, measure, context)
     return result | {"errors": {variant.name: variant.errors() for variant in found}}
 
 
@@ -110,8 +126,12 @@ def time_all(
     context: Context,
     peak: Peak,
     failed: dict[str, str],
-) -> Result:
-    """Times contenders in turns; one that cannot run is left out, with the reason."""
+) -> tuple[Result, dict[str, Runner]]:
+    """Times contenders in turns; one that cannot run is left out, with the reason.
+
+    Returns:
+      What is known of them all, and those that can run on.
+    """
     plan = context.plan
     ready: dict[str, Runner] = {}
     setup: dict[str, float] = {}
@@ -136,28 +156,20 @@ def time_all(
     # Ours, or the first variant, is what ratios are of.
     timed = {OURS: timed[names[0]]} | timed
     figures = contender_figures(timed, work.train_flops(), peak.flops or float("nan"))
-    return {
+    result: Result = {
         "examples": work.experiment.spec.num_examples,
         "train_flops_per_example": work.train_flops(),
-        "contenders": {
-            name: figures[name]
-            | {"setup_seconds": setup[name]}
-            | {"profile": profile(name, ready[name], context)}
-            for name in names
-        },
+        "contenders": {name: figures[name] | {"setup_seconds": setup[name]} for name in names},
         "failed": failed,
     }
+    return result, ready
 
 
-def profile(name: str, runner: Runner, context: Context) -> dict[str, Any]:
+def profile(runner: Runner, measure: Measure, context: Context) -> Result:
     """Returns device and wall time of some steps, or why there are none."""
     steps = context.plan.profiled_steps
-    folder = Path(context.scratch) / f"trace-{time.time_ns()}"
     try:
-        if name in (*MODES, COMPILED):
-            found = torch_busy_seconds(partial(runner.run, steps))
-        else:
-            found = busy_seconds(partial(runner.run, steps), folder)
+        found = measure(partial(runner.run, steps))
     except Exception as error:  # two profilers in one process may refuse each other
         return {"failed": f"{type(error).__name__}: {error}"}
     busy = found["device_seconds"]

@@ -7,6 +7,7 @@ under way.
 import argparse
 import json
 import os
+import re
 import tempfile
 import time
 import traceback
@@ -38,8 +39,10 @@ class Report:
         atomic_write(self.path, json.dumps(content, indent=1, default=float) + "\n")
 
 
-def run_section(name: str, section: Section, context: Context, out: Path) -> str:
+def run_section(name: str, section: Section, context: Context, out: Path, chosen: str = "") -> str:
     """Runs the items of a section while time is left, and returns how it ended.
+
+    Of items only those are run whose name the regular expression `chosen` matches somewhere.
 
     Returns:
       `ended`, `cut` if something was left out for lack of time, or `failed` if anything was raised.
@@ -63,6 +66,8 @@ def run_section(name: str, section: Section, context: Context, out: Path) -> str
     report.write("running")
     try:
         for item in section(context):
+            if not re.search(chosen, item.name):
+                continue
             if item.left_out:
                 report.not_run.append({"item": item.name, "reason": item.left_out})
             elif item.needs_cuda and not on_gpu:
@@ -110,13 +115,15 @@ def main() -> None:
     parser.add_argument("section", choices=SECTIONS)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--deadline", type=float, required=True)
+    parser.add_argument("--items", default="")
     parser.add_argument("--rehearse", action="store_true")
     chosen = parser.parse_args()
     configure_jax()
     with tempfile.TemporaryDirectory(prefix=f"{chosen.section}-") as scratch:
         plan = REHEARSAL if chosen.rehearse else REAL
         context = Context(plan, Path(scratch), chosen.deadline)
-        run_section(chosen.section, SECTIONS[chosen.section].load(), context, chosen.out)
+        section = SECTIONS[chosen.section].load()
+        run_section(chosen.section, section, context, chosen.out, chosen.items)
     # Threads that still compile what there was no time for would keep the process.
     os._exit(0)
 
