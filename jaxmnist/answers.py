@@ -45,7 +45,8 @@ def format_answer(answer: Answer) -> str:
     """Formats an answer, with accuracies in percent: a line for each suite."""
     if "suites" not in answer:
         return _format_scores(answer, answer.get("suite", ""))
-    head = f"{answer['weights']}, seed {answer['seed']}, on test digits of {answer['digits']}"
+    seed = "" if answer["seed"] is None else f", seed {answer['seed']}"
+    head = f"{answer['weights']}{seed}, on test digits of {answer['digits']}"
     lines = [_format_scores(scores, name) for name, scores in answer["suites"].items()]
     return "\n".join([head, *lines])
 

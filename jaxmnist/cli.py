@@ -37,6 +37,8 @@ examples:
   jaxmnist evaluate --run runs/seq --suite rotation       one of them
   jaxmnist evaluate --run runs/seq --data mine.npz --json your own labelled images
 
+  jaxmnist evaluate --weights theirs.pth                  a PyTorch state dict of a published model
+
 An npz file holds x, uint8 (N,28,28) or (N,28,W), 0 = ground and 255 = ink, or floats from 0 to 1,
 and y, (N,) or (N,K) padded with 10. Accuracies are printed in percent, and are fractions in JSON.
 """
@@ -46,9 +48,11 @@ EXPORT = """\
 examples:
   jaxmnist export --run runs/models-model_3 --format torch --out model_3.pth
   jaxmnist export --weights FILE --format safetensors --out model_3.safetensors
+  jaxmnist export --weights FILE --format torch --names original --out for_their_code.pth
 
-Both hold the state_dict of the same layers in a plain PyTorch nn.Sequential, as model.txt lists
-them: load the first with torch.load(FILE, weights_only=True), then model.load_state_dict(...).
+They hold the state_dict of the same layers in a plain PyTorch nn.Sequential, as model.txt lists
+them, or with --names original that of the published module. Load the first with
+torch.load(FILE, weights_only=True), then model.load_state_dict(...).
 The network takes images (N, 1, 28, width) with values (x / 255 - 0.1307) / 0.3081, ink being 255.
 """
 
@@ -143,6 +147,13 @@ def _parser() -> Parser:
     _add_network(export)
     export.add_argument("--format", required=True, choices=["torch", "safetensors"])
     export.add_argument(
+        "--names",
+        choices=["sequential", "original"],
+        default="sequential",
+        help="of the layers: those of nn.Sequential (0.weight), or of the published code "
+        "(conv1.weight); default sequential",
+    )
+    export.add_argument(
         "--out", type=user_path, required=True, metavar="FILE", help="what to write"
     )
 
@@ -202,7 +213,9 @@ def _parser() -> Parser:
 def _add_network(parser: Parser) -> None:
     network = parser.add_mutually_exclusive_group(required=True)
     network.add_argument("--run", type=user_path, metavar="DIR", help="a finished run's folder")
-    network.add_argument("--weights", type=user_path, metavar="FILE", help="a weights file")
+    network.add_argument(
+        "--weights", type=user_path, metavar="FILE", help="a weights file, or a state dict"
+    )
 
 
 def _train(arguments: list[str]) -> None:
@@ -240,6 +253,7 @@ def _audit(chosen: argparse.Namespace) -> None:
 
 
 def _export(chosen: argparse.Namespace) -> None:
+    from jaxmnist.formats.original_names import ORIGINAL_NAMES
     from jaxmnist.formats.pth import write_pth, write_safetensors
     from jaxmnist.formats.state_dict import to_state_dict
     from jaxmnist.outputs import cannot_write, check_outputs
@@ -248,7 +262,21 @@ def _export(chosen: argparse.Namespace) -> None:
     check_outputs(chosen.out, inputs=[chosen.weights])
     configure_jax()
     loaded = _load(chosen).loaded
-    state = to_state_dict(loaded.network.architecture, loaded.weights._asdict())
+    original = None
+    if chosen.names == "original":
+        original = ORIGINAL_NAMES.get(loaded.metadata.model)
+        if original is None:
+            raise UserError(
+                f"the original layer names of {loaded.metadata.model} are not known, as no code of "
+                "it was published: leave --names out."
+            )
+        if original.unused:
+            print(
+                f"The published network has layers, too, that it never uses "
+                f"({', '.join(original.unused)}), and the file has not: load it with strict=False.",
+                file=sys.stderr,
+            )
+    state = to_state_dict(loaded.network.architecture, loaded.weights._asdict(), original)
     write = {"torch": write_pth, "safetensors": write_safetensors}[chosen.format]
     try:
         write(chosen.out, state)
@@ -281,7 +309,10 @@ def _evaluate(chosen: argparse.Namespace) -> None:
 def _load(chosen: argparse.Namespace) -> "Model":
     from jaxmnist.api import load_file, load_run
 
-    return load_run(chosen.run) if chosen.run else load_file(chosen.weights)
+    model = load_run(chosen.run) if chosen.run else load_file(chosen.weights)
+    for note in model.loaded.notes:
+        print(note, file=sys.stderr)
+    return model
 
 
 def _bench(chosen: argparse.Namespace) -> None:

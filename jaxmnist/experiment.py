@@ -26,7 +26,7 @@ from jaxmnist.generate.augment import augmentation
 from jaxmnist.generate.suites import Transforms
 from jaxmnist.models.network import Network
 from jaxmnist.models.summary import layer_rows
-from jaxmnist.models.zoo import SEQUENCE_MODELS, create_network
+from jaxmnist.models.zoo import SEQUENCE_MODELS, SYSTEM_MODELS, create_network
 from jaxmnist.optim import Mode, make_optimizer, make_schedule
 from jaxmnist.runtime import trim_heap
 from jaxmnist.sharding import batch_axis, make_mesh, map_seeds, put_on_device, shape_structs
@@ -160,7 +160,7 @@ def make_network(config: Config) -> Network:
     Raises:
       UserError: if there is none, or it reads something else than the configuration.
     """
-    reads_sequences = config.model in SEQUENCE_MODELS
+    reads_sequences = SYSTEM_MODELS.get(config.model, config.model) in SEQUENCE_MODELS
     network = create_network(
         config.model,
         max_length=config.sequence.max_length if config.sequence else 1,

@@ -1,11 +1,13 @@
-"""One network's weights in a safetensors file, with metadata that says which network it is."""
+"""One network's weights in a file: our own, which says which network it is, or a state dict."""
 
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,8 @@ from jaxmnist.config import Evaluation
 from jaxmnist.data.dataset import TITLES
 from jaxmnist.errors import UserError
 from jaxmnist.files import atomic_write
+from jaxmnist.formats.identify import identify
+from jaxmnist.formats.pth import read_pth
 from jaxmnist.formats.safetensors_files import read_arrays
 from jaxmnist.models.network import Network, Weights
 from jaxmnist.models.summary import init_variables
@@ -24,6 +28,7 @@ from jaxmnist.tasks import Task, task_of
 from jaxmnist.typed_json import from_json
 
 FILE_NAME = "weights.safetensors"
+TORCH_SUFFIXES = (".pth", ".pt")  # what people call what torch.save wrote
 # Files of before version 0.1 name the data set by a title, in the field `digits`.
 OLD_TITLES = {
     "MNIST": "mnist",
@@ -39,8 +44,8 @@ class Metadata:
     name: str  # of the configuration
     model: str  # an entry of jaxmnist.models.zoo
     max_length: int  # digits in a sequence, 1 for single digits
-    seed: int
-    epoch: int  # counted from 1
+    seed: int | None  # None of a state dict, which does not say
+    epoch: int | None  # counted from 1
     data: str  # the data set's identifier: mnist, own or digits8x8
     eval: Evaluation  # the test examples of its run
     sha256: str | None = None  # of the weights; files of before version 0.1 may have none
@@ -54,6 +59,7 @@ class Loaded:
     weights: Weights
     task: Task
     metadata: Metadata
+    notes: tuple[str, ...] = ()  # what a reader of the file has to know
 
 
 def save_weights(path: Path, weights: Weights, metadata: Metadata) -> None:
@@ -77,13 +83,20 @@ def weights_sha256(weights: Weights) -> str:
 
 
 def load_weights(path: Path) -> Loaded:
-    """Reads a file that `save_weights` wrote; nothing in it is ever executed.
+    """Reads a file that `save_weights` wrote, or a state dict of PyTorch, `.pth` or safetensors.
+
+    Nothing in it is ever executed.
 
     Raises:
-      UserError: if the file is missing, damaged, not finite, or does not fit the network it names.
+      UserError: if the file is missing, damaged, not finite, or does not fit the network it names;
+        or if a state dict fits none.
     """
+    if path.is_file() and (path.suffix in TORCH_SUFFIXES or is_zipfile(path)):
+        return _from_state_dict(path, read_pth(path))
     flat, entries = read_arrays(path)
-    metadata = _metadata(path, entries.get("jaxmnist", "{}"))
+    if "jaxmnist" not in entries:
+        return _from_state_dict(path, flat)
+    metadata = _metadata(path, entries["jaxmnist"])
 
     network = create_network(metadata.model, max_length=metadata.max_length)
     task = task_of(network.architecture)
@@ -100,12 +113,7 @@ def load_weights(path: Path) -> Loaded:
                 f"{path} does not fit {metadata.model}: {name} is {found}, not {needed}; use the "
                 "weights of that model."
             )
-    for name, value in sorted(flat.items()):
-        if not np.isfinite(value).all():
-            raise UserError(
-                f"{path} holds numbers that are not finite in {name}: use the weights of another "
-                "run or epoch."
-            )
+    _check_finite(path, flat)
     tree = unflatten_dict({name: jnp.asarray(value) for name, value in flat.items()}, sep=".")
     weights = Weights(tree["params"], tree.get("batch_stats", {}))
     if metadata.sha256 not in (None, weights_sha256(weights)):
@@ -114,6 +122,41 @@ def load_weights(path: Path) -> Loaded:
             "run's summary.json, and rerun to write both again from its last checkpoint."
         )
     return Loaded(network, weights, task, metadata)
+
+
+def _from_state_dict(path: Path, state: Mapping[str, np.ndarray]) -> Loaded:
+    """Takes a state dict for the weights of the model that it fits, to be tested on MNIST."""
+    try:
+        found = identify(state)
+    except UserError as error:
+        raise UserError(f"{path} cannot be used: {error}") from None
+    _check_finite(path, state)
+    network = create_network(found.model, max_length=found.max_length)
+    metadata = Metadata(
+        name=found.model,
+        model=found.model,
+        max_length=found.max_length,
+        seed=None,
+        epoch=None,
+        data="mnist",
+        eval=Evaluation(),
+    )
+    variables = jax.tree.map(jnp.asarray, dict(found.variables))
+    weights = Weights(variables["params"], variables.get("batch_stats", {}))
+    notes = [f"{path} is read as the state dict of {found.model}."]
+    if found.unused:
+        layers = dict.fromkeys(name.rpartition(".")[0] for name in found.unused)
+        notes += [f"Its {', '.join(layers)} are left out: the published network never uses them."]
+    return Loaded(network, weights, task_of(network.architecture), metadata, tuple(notes))
+
+
+def _check_finite(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    for name, value in sorted(arrays.items()):
+        if not np.isfinite(value).all():
+            raise UserError(
+                f"{path} holds numbers that are not finite in {name}: use the weights of another "
+                "run or epoch."
+            )
 
 
 def _metadata(path: Path, entry: str) -> Metadata:
@@ -126,10 +169,7 @@ def _metadata(path: Path, entry: str) -> Metadata:
         tree.setdefault("data", OLD_TITLES.get(title) if isinstance(title, str) else None)
     required = {field.name for field in dataclasses.fields(Metadata)} - {"sha256"}
     if not isinstance(tree, dict) or not tree.keys() >= required:
-        raise UserError(
-            f"{path} does not say which model it is for: use the {FILE_NAME} of a run (what "
-            "`jaxmnist export` writes is for other software)."
-        )
+        raise UserError(f"{path} does not say which model it is for: use the {FILE_NAME} of a run.")
     try:
         metadata = from_json(Metadata, tree)
     except (ValueError, UserError):  # a UserError is of the fields of `eval`

@@ -546,7 +546,7 @@ WEIGHTS: list[Case] = [
     (EVALUATE, "has over 2,147,483,648 bytes: use", lambda p: os.truncate(p / FILE, 2**40)),
     (
         EVALUATE,
-        "does not say which model it is for: use",
+        "are the weights of no model here: `jaxmnist models`",
         lambda place: save_file({"a": IMAGES}, place / FILE),
     ),
     (

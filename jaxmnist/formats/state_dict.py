@@ -7,9 +7,13 @@ Nothing is computed, only copied, so that a state dict survives the way there an
 * a convolution's kernel is OIHW there and HWIO here, a dense one (out, in) there, (in, out) here;
 * a last dense layer that serves several heads is one linear layer a head there: `i.h.weight` and
   `i.h.bias` for head h, as for an nn.ModuleList in the place of the layer.
+
+A published module has names of its own in the place of i: formats/original_names.py.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from types import EllipsisType
 from typing import Any
 
@@ -18,6 +22,7 @@ import numpy as np
 
 from jaxmnist.constants import SIDE
 from jaxmnist.errors import UserError
+from jaxmnist.formats.original_names import OriginalNames
 from jaxmnist.models.layers import BatchNorm, Conv, Dense
 from jaxmnist.models.layout import NHWC
 from jaxmnist.models.network import Architecture, Network
@@ -26,60 +31,39 @@ from jaxmnist.models.summary import init_variables
 StateDict = dict[str, np.ndarray]
 
 
-def _views(architecture: Architecture, variables: Mapping[str, Any]) -> StateDict:
-    """Returns views of NumPy variables with PyTorch's names, order and layout.
+def to_state_dict(
+    architecture: Architecture,
+    variables: Mapping[str, Any],
+    original: OriginalNames | None = None,
+) -> StateDict:
+    """Copies `params` and `batch_stats` into a state dict, in PyTorch's order and layout.
 
-    Writing into a view writes into the variable.
+    Args:
+      architecture: of the network.
+      variables: of the network.
+      original: the names that its published module has, instead of nn.Sequential's; what that
+        registers without using it is left out.
     """
-    views: StateDict = {}
-    last = len(architecture.layers) - 1
-    for index, (name, layer) in enumerate(architecture.named_layers()):
-        params = variables["params"].get(name, {})
-        if isinstance(layer, BatchNorm):
-            stats = variables["batch_stats"][name]
-            views[f"{index}.weight"] = params["scale"]
-            views[f"{index}.bias"] = params["bias"]
-            views[f"{index}.running_mean"] = stats["mean"]
-            views[f"{index}.running_var"] = stats["var"]
-            views[f"{index}.num_batches_tracked"] = stats["count"]
-        elif isinstance(layer, Conv | Dense):
-            kernel = params["kernel"].transpose((3, 2, 0, 1) if isinstance(layer, Conv) else (1, 0))
-            heads, classes = architecture.heads, architecture.classes
-            parts: dict[str, slice | EllipsisType] = {f"{index}": ...}
-            if index == last and heads > 1 and params["bias"].size == heads * classes:
-                cuts = range(0, heads * classes, classes)
-                parts = {f"{index}.{h}": slice(c, c + classes) for h, c in enumerate(cuts)}
-            for prefix, part in parts.items():
-                views[f"{prefix}.weight"] = kernel[part]
-                if "bias" in params:
-                    views[f"{prefix}.bias"] = params["bias"][part]
-    return views
-
-
-def _exported_type(array: np.ndarray) -> np.dtype:
-    """Returns PyTorch's type of an array: it counts batches in int64, JAX in int32."""
-    return np.dtype(np.int64) if array.dtype == np.int32 else array.dtype
-
-
-def to_state_dict(architecture: Architecture, variables: Mapping[str, Any]) -> StateDict:
-    """Copies `params` and `batch_stats` into a state dict, in PyTorch's names, order and layout."""
     arrays = jax.tree.map(np.asarray, dict(variables))
     return {
         name: np.array(view, _exported_type(view), order="C")
-        for name, view in _views(architecture, arrays).items()
+        for name, view in _views(architecture, arrays, original).items()
     }
 
 
 def from_state_dict(
-    architecture: Architecture, state: Mapping[str, np.ndarray]
+    architecture: Architecture,
+    state: Mapping[str, np.ndarray],
+    original: OriginalNames | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Copies a state dict into variables: `params` and `batch_stats`, as NumPy arrays.
 
-    Entries are matched by order, since published files have names of their own. If the names are
-    those of `to_state_dict`, they are matched by name: safetensors files do not keep the order.
+    Entries are matched by name, if the names are nn.Sequential's or those of the published module,
+    whose unused layers are left out. Else they are matched by order, where that is unambiguous.
 
     Raises:
-      UserError: if the number of entries, or an entry's type or shape, is not the network's.
+      UserError: if the number of entries, or an entry's type or shape, is not the network's, or if
+        two layers of the same shape could be taken for each other.
     """
     network = Network(architecture, NHWC())
     shapes = jax.eval_shape(
@@ -88,13 +72,20 @@ def from_state_dict(
     )
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     views = _views(architecture, variables)
+    names: Mapping[str, str] = {name: name for name in views}  # ours -> the file's
+    state = {name: state[name] for name in state if name not in unused_entries(state, original)}
     if len(state) != len(views):
         raise UserError(
             f"the state dict has {len(state)} entries and the network {len(views)}: "
             "use the weights of that network."
         )
-    names = views if state.keys() == views.keys() else state
-    for name, view in zip(names, views.values(), strict=True):
+    theirs = _views(architecture, variables, original) if original else {}
+    if state.keys() == theirs.keys():
+        names = dict(zip(views, theirs, strict=True))
+    elif state.keys() != views.keys():
+        names = _names_by_order(views, state)
+    for ours, view in views.items():
+        name = names[ours]
         array, dtype = state[name], _exported_type(view)
         if (array.dtype, array.shape) != (dtype, view.shape):
             raise UserError(
@@ -105,3 +96,107 @@ def from_state_dict(
         if dtype != view.dtype and view != array:
             raise UserError(f"the entry {name} is {array}, not a count of batches below 2**31.")
     return variables
+
+
+class AmbiguousOrderError(UserError):
+    """The entries fit a network, but could be taken for one another."""
+
+
+def unused_entries(state: Mapping[str, Any], original: OriginalNames | None) -> list[str]:
+    """Returns the entries of layers that the published module registers and never calls."""
+    unused = original.unused if original else ()
+    return [name for name in state if name.rpartition(".")[0] in unused]
+
+
+def _views(
+    architecture: Architecture,
+    variables: Mapping[str, Any],
+    original: OriginalNames | None = None,
+) -> StateDict:
+    """Returns views of NumPy variables with PyTorch's names, order and layout.
+
+    Writing into a view writes into the variable.
+    """
+    views: StateDict = {}
+    last = len(architecture.layers) - 1
+    with_weights = (BatchNorm, Conv, Dense)
+    named = [
+        (index, name, layer)
+        for index, (name, layer) in enumerate(architecture.named_layers())
+        if isinstance(layer, with_weights)
+    ]
+    prefixes = original.layers if original else [str(index) for index, _, _ in named]
+    for prefix, (index, name, layer) in zip(prefixes, named, strict=True):
+        params = variables["params"].get(name, {})
+        if isinstance(layer, BatchNorm):
+            stats = variables["batch_stats"][name]
+            views[f"{prefix}.weight"] = params["scale"]
+            views[f"{prefix}.bias"] = params["bias"]
+            views[f"{prefix}.running_mean"] = stats["mean"]
+            views[f"{prefix}.running_var"] = stats["var"]
+            views[f"{prefix}.num_batches_tracked"] = stats["count"]
+        else:
+            kernel = params["kernel"].transpose((3, 2, 0, 1) if isinstance(layer, Conv) else (1, 0))
+            heads, classes = architecture.heads, architecture.classes
+            parts: dict[str, slice | EllipsisType] = {prefix: ...}
+            if index == last and heads > 1 and params["bias"].size == heads * classes:
+                cuts = range(0, heads * classes, classes)
+                parts = {f"{prefix}.{h}": slice(c, c + classes) for h, c in enumerate(cuts)}
+            for head, part in parts.items():
+                views[f"{head}.weight"] = kernel[part]
+                if "bias" in params:
+                    views[f"{head}.bias"] = params["bias"][part]
+    return views
+
+
+def _names_by_order(views: StateDict, state: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Returns which entry of a state dict in other names belongs to each of ours, by their order.
+
+    Layers of one shape are told apart by nothing but their order, and a module may register them in
+    another one than it calls them. So theirs have to be numbered in that order: `conv1`, `conv2`.
+
+    Raises:
+      UserError: if they are not, or if an entry is no layer's.
+    """
+    ours, theirs = _by_layer(views), _by_layer(state)
+    pairs = dict(zip(ours, theirs, strict=False))  # our layer -> theirs
+    if len(ours) != len(theirs) or any(
+        ours[a].keys() != theirs[b].keys() for a, b in pairs.items()
+    ):
+        raise UserError(
+            f"its entries ({', '.join(list(state)[:3])}, ...) are not those of this network's "
+            "layers in their order: use the weights of that network."
+        )
+    alike: dict[tuple[Any, ...], list[str]] = {}
+    for layer, entries in ours.items():
+        forms = tuple((name, view.shape) for name, view in entries.items())
+        alike.setdefault(forms, []).append(pairs[layer])
+    for layers in alike.values():
+        if not _numbered(layers):
+            raise AmbiguousOrderError(
+                f"the layers {', '.join(layers)} have the same shape, and their names do not say "
+                "which is which: number them in the order in which the network calls them."
+            )
+    return {f"{a}.{entry}": f"{b}.{entry}" for a, b in pairs.items() for entry in ours[a]}
+
+
+def _by_layer(state: Mapping[str, np.ndarray]) -> dict[str, StateDict]:
+    """Returns the entries of every layer: `conv1.weight` is the layer conv1's."""
+    layers: dict[str, StateDict] = {}
+    for name, array in state.items():
+        layer, _, entry = name.rpartition(".")
+        layers.setdefault(layer, {})[entry] = array
+    return layers
+
+
+def _numbered(names: Sequence[str]) -> bool:
+    """Returns whether names differ in their numbers alone, and these ascend."""
+    parts = [re.split(r"(\d+)", name) for name in names]
+    texts = {tuple(part[::2]) for part in parts}
+    numbers = [tuple(map(int, part[1::2])) for part in parts]
+    return len(texts) == 1 and all(a < b for a, b in pairwise(numbers))
+
+
+def _exported_type(array: np.ndarray) -> np.dtype:
+    """Returns PyTorch's type of an array: it counts batches in int64, JAX in int32."""
+    return np.dtype(np.int64) if array.dtype == np.int32 else array.dtype

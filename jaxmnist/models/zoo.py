@@ -92,21 +92,36 @@ SEQUENCE_MODELS: dict[str, Callable[[int], Architecture]] = {
     "sequence_compact": sequence_compact,
 }
 MODELS = (*SEQUENCE_MODELS, *DIGIT_MODELS)
+# The systems that are not called like their model; `jaxmnist models` lists all of them.
+SYSTEM_MODELS = {
+    "seq-specialist": "sequence_published",
+    "seq-generalist": "sequence_published",
+    "seq-compact": "sequence_compact",
+}
+PUBLISHED_LENGTH = 3  # digits that the published recognisers read at most
 
 
-def find_architecture(name: str, max_length: int = 1) -> Architecture:
-    """Returns the model called `name`, for at most `max_length` digits if it reads sequences.
+def find_architecture(name: str, max_length: int = PUBLISHED_LENGTH) -> Architecture:
+    """Returns a model, by its own name or that of a system.
+
+    Args:
+      name: such as `model_3`, `sequence_compact` or `seq-specialist`.
+      max_length: digits that it reads at most, if it reads sequences.
 
     Raises:
       UserError: if no model has that name.
     """
+    name = SYSTEM_MODELS.get(name, name)
     if name in DIGIT_MODELS:
         return DIGIT_MODELS[name]
     if name in SEQUENCE_MODELS:
         return SEQUENCE_MODELS[name](max_length)
-    raise UserError(f"there is no model '{name}': choose one of {', '.join(sorted(MODELS))}.")
+    names = sorted((*MODELS, *SYSTEM_MODELS))
+    raise UserError(f"there is no model '{name}': choose one of {', '.join(names)}.")
 
 
-def create_network(name: str, *, max_length: int = 1, layout: str = "auto") -> Network:
+def create_network(
+    name: str, *, max_length: int = PUBLISHED_LENGTH, layout: str = "auto"
+) -> Network:
     """Returns a model as a network in a layout; errors are those of `find_architecture`."""
     return Network(find_architecture(name, max_length), choose_layout(layout))

@@ -8,7 +8,6 @@ from jaxmnist.systems.published import SYSTEMS
 from jaxmnist.tasks import task_of
 
 PUBLISHED = ("value", "metric", "measured_on")
-LONGEST = 3  # digits, for models of sequences
 
 
 def list_models() -> list[dict[str, Any]]:
@@ -32,7 +31,7 @@ def list_models() -> list[dict[str, Any]]:
 
 
 def _entry(name: str, family: str, model: str) -> dict[str, Any]:
-    architecture = find_architecture(model, LONGEST)
+    architecture = find_architecture(model)
     rows = layer_rows(architecture, *task_of(architecture).image_size)
     return {
         "name": name,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jaxmnist.errors import UserError
+from jaxmnist.formats.original_names import ORIGINAL_NAMES
 from jaxmnist.formats.pth import read_pth, write_pth, write_safetensors
 from jaxmnist.formats.safetensors_files import read_arrays
 from jaxmnist.formats.state_dict import from_state_dict, to_state_dict
@@ -76,16 +77,48 @@ def test_state_dict_survives_the_way_there_and_back(name: str, tmp_path: Path) -
         assert_same_bytes(ours, state)
 
 
-def test_published_names_do_not_matter_but_the_order_does(tmp_path: Path) -> None:
+def test_other_names_are_matched_by_order_where_they_are_numbered(tmp_path: Path) -> None:
     architecture = ARCHITECTURES["ds_cnn"]
     state = {key: tensor.numpy() for key, tensor in trained_twin("ds_cnn").state_dict().items()}
-    renamed = {f"block{i}.{key}": array for i, (key, array) in enumerate(state.items())}
+    renamed = {f"blocks.{key}": array for key, array in state.items()}
     expected, found = (from_state_dict(architecture, entries) for entries in (state, renamed))
     jax.tree.map(np.testing.assert_array_equal, found, expected)
-    # safetensors files sort their entries: with names of their own, these cannot be matched.
+    # safetensors files sort their entries, blocks.10 before blocks.2: another order of layers.
     write_safetensors(tmp_path / "renamed.safetensors", renamed)
-    with pytest.raises(UserError, match="but the network needs"):
+    with pytest.raises(UserError, match="are not those of this network's layers in their order"):
         from_state_dict(architecture, read_arrays(tmp_path / "renamed.safetensors")[0])
+
+
+def split(key: str) -> tuple[str, str]:
+    layer, _, entry = key.rpartition(".")
+    return layer, entry
+
+
+def test_layers_of_one_shape_are_never_guessed() -> None:
+    """model_1 has three pairs of layers of one shape."""
+    architecture = ARCHITECTURES["model_1"]
+    state = {key: tensor.numpy() for key, tensor in trained_twin("model_1").state_dict().items()}
+    stages = dict(zip(dict.fromkeys(key.split(".")[0] for key in state), "abcdefgh", strict=True))
+    lettered = {
+        f"{stages[layer]}.{entry}": array
+        for (layer, entry), array in ((split(key), array) for key, array in state.items())
+    }
+    with pytest.raises(UserError, match="the layers b, d, f have the same shape"):
+        from_state_dict(architecture, lettered)
+    # The published module's names, its layers registered from the last to the first: by name.
+    original = ORIGINAL_NAMES["model_1"]
+    named = to_state_dict(architecture, from_state_dict(architecture, state), original)
+    reordered = dict(reversed(named.items()))
+    expected, found = (
+        from_state_dict(architecture, entries, original) for entries in (named, reordered)
+    )
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    # The same file without the table of names: numbered, but not in the order of the calls.
+    change = {"conv2": "conv4", "conv4": "conv2"}
+    places = [(change.get(layer, layer), entry) for layer, entry in map(split, named)]
+    swapped = {f"{layer}.{entry}": named[f"{layer}.{entry}"] for layer, entry in places}
+    with pytest.raises(UserError, match="have the same shape, and their names do not say"):
+        from_state_dict(architecture, swapped)
 
 
 def test_entries_that_do_not_fit_are_refused() -> None:

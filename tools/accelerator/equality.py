@@ -30,7 +30,6 @@ from tools.accelerator.section import Context, Item, Result
 
 # They run once, and on a GPU compiling is above all the search for the fastest kernels.
 QUICKLY_COMPILED = {"xla_backend_optimization_level": 1, "xla_gpu_autotune_level": 0}
-MAX_LENGTH = 3  # digits, of the networks that read sequences
 # The largest relative error (of the 2-norm) that counts as rounding. By default a GPU rounds the
 # factors of a product to 10 bits (TensorFloat-32). Gradients have more: a sum that lies within its
 # rounding error of 0 falls on the other side of a ReLU now and then.
@@ -87,9 +86,9 @@ def nvidia_smi() -> str | None:
 
 def check_network(name: str, digits: Dataset, plan: Plan) -> Result:
     """Compares a network's logits and gradients, on one batch, with float64 on the host."""
-    network = create_network(name, max_length=MAX_LENGTH)
+    network = create_network(name)
     batch = make_batch(network, digits, plan)
-    reference = create_network(name, max_length=MAX_LENGTH, layout="nhwc")
+    reference = create_network(name, layout="nhwc")
     began = time.perf_counter()
     variables = random_variables(reference)
     with jax.default_device(jax.local_devices(backend="cpu")[0]), jax.enable_x64(True):
