@@ -60,6 +60,7 @@ def _published(name: str) -> ConfigDict:
     config.model = "sequence_published"
     config.epochs = 40  # the cap; the question "continue? y/n" after every fifth is left out
     config.early_stopping_patience = 5
+    config.validation.batch_means = True
     config.sequence.resample_each_epoch = (
         False  # drawn once, though the description says on the fly
     )

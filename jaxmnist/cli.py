@@ -63,7 +63,7 @@ examples:
   jaxmnist bench --systems model_3 --against published --augment --rounds 3
 
 All train in this process on the same cores, and take turns. eager, channels_last and compile
-are PyTorch with its digits in memory, published is its DataLoader with PIL transforms image by
+are PyTorch with its digits in memory, published is each system's own DataLoader, image by
 image, and on a GPU there is cuda_graphs, too. ours/theirs above 1 means that we are faster.
 """
 
@@ -241,11 +241,12 @@ def _audit(chosen: argparse.Namespace) -> None:
     from jaxmnist.outputs import check_outputs, write_text
     from jaxmnist.runtime import configure_jax
     from jaxmnist.systems.audit import audit, read_results, table
+    from jaxmnist.systems.logs import read_logs
 
     configure_jax()
     check_outputs(chosen.out, inputs=chosen.results.glob("**/*.json"))
     results = read_results(chosen.results)
-    text = table(results) if chosen.table else audit(results)
+    text = table(results) if chosen.table else audit(results, read_logs(chosen.results))
     if chosen.out is None:
         print(text, end="")
     else:

@@ -68,6 +68,9 @@ class Validation(Group):
     )
     examples: int = whole(60_000, "sequences; of digits at most this many, without repeating")
     augmented: bool = switch(False, "True: augmented as in training")
+    batch_means: bool = switch(
+        False, "True: the loss is the mean of batches' means, a short last batch counting in full"
+    )
     metric: Literal["loss", "accuracy"] = choice(
         "loss", "what counts as better: a lower loss, or a higher accuracy", "loss", "accuracy"
     )
@@ -277,6 +280,8 @@ RENAMED: dict[str, tuple[str, Callable[[Any], Any]]] = {
         lambda value: not value if isinstance(value, bool) else value,
     ),
 }
+# Fields that came later, with the value that says what was done before there was a choice.
+ADDED: dict[str, Any] = {"validation.batch_means": False}
 
 
 def from_dict(tree: Mapping[str, Any]) -> Config:
@@ -318,7 +323,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
 
 
 def upgrade(tree: Mapping[str, Any]) -> Tree:
-    """Renames the fields of older configurations; everything else stays as it is."""
+    """Renames the fields of older configurations, and adds those that came later."""
     new: Tree = {k: upgrade(v) if isinstance(v, Mapping) else v for k, v in tree.items()}
     for old, (name, convert) in RENAMED.items():
         *groups, field = old.split(".")
@@ -327,6 +332,10 @@ def upgrade(tree: Mapping[str, Any]) -> Tree:
             group = group.get(each) if isinstance(group, dict) else None
         if isinstance(group, dict) and field in group:
             group[name.rpartition(".")[2]] = convert(group.pop(field))
+    for name, before in ADDED.items():
+        outer, field = name.split(".")
+        if isinstance(new.get(outer), dict):
+            new[outer].setdefault(field, before)
     return new
 
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
@@ -43,3 +44,14 @@ def batch_metrics(
         exact=right.all(-1).sum(dtype=jnp.int32),
         examples=jnp.int32(len(labels)),
     )
+
+
+def mean_of_batch_means(losses: Float[np.ndarray, " n"], batch_size: int) -> float:
+    """Returns the mean of the means of batches in their order.
+
+    So do loops that add up `loss.item()` and divide by the number of batches: the examples of a
+    short last batch count for more than others.
+    """
+    starts = range(0, len(losses), batch_size)
+    means = [losses[start : start + batch_size].mean(dtype=np.float64) for start in starts]
+    return float(np.mean(means))

@@ -22,7 +22,7 @@ from jaxmnist.evaluation import (
 from jaxmnist.experiment import CompiledFns, Experiment, prepare
 from jaxmnist.generate.augment import augmentation
 from jaxmnist.generate.suites import Transforms
-from jaxmnist.metrics import Metrics
+from jaxmnist.metrics import Metrics, mean_of_batch_means
 from jaxmnist.models.summary import layer_table
 from jaxmnist.rng import Stream
 from jaxmnist.run.faults import as_user_error
@@ -255,7 +255,12 @@ def validate(run: Run, state: TrainState, epoch: int) -> list[Scores] | None:
         predictions = run.evaluator.predict(state.weights, batches, run.validation.count)
     except Interrupted:
         return None
-    return [run.experiment.task.score(each) for each in predictions]
+    scores = [run.experiment.task.score(each) for each in predictions]
+    if run.config.validation.batch_means:
+        size = run.config.batch_size
+        losses = [mean_of_batch_means(each.losses, size) for each in predictions]
+        scores = [score | {"loss": loss} for score, loss in zip(scores, losses, strict=True)]
+    return scores
 
 
 def monitored_metric(run: Run, scores: list[Scores]) -> Array:

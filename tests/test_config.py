@@ -77,6 +77,10 @@ def test_older_names_mean_the_same() -> None:
     tree["backend"] = "batch_minor"
     tree["sequence"]["fixed_list"] = True
     assert config.flatten(config.upgrade(tree)) == old | {"layout": "chwn"}
+    # A field that came later says what was done before, not what its recipe says now.
+    del tree["validation"]["batch_means"]
+    assert old["validation.batch_means"]
+    assert not config.upgrade(tree)["validation"]["batch_means"]
     here = parse("seq", "--config.backend=channels_last", "--config.sequence.fixed_list=True")
     assert here.config.layout == "nhwc"
     assert here.config.sequence == Sequence(resample_each_epoch=False)

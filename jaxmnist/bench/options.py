@@ -13,7 +13,8 @@ BASELINES = {
     "channels_last": "the same in PyTorch's faster layout",
     "cuda_graphs": "the same with a whole step as one CUDA graph (GPU only)",
     "compile": "channels_last through torch.compile",
-    "published": "as the published code: DataLoader, PIL transforms image by image, loss.item()",
+    "published": "as the published code: each system's own DataLoader, transforms image by image, "
+    "loss.item()",
 }
 GROUPS = {
     "classifiers": tuple(

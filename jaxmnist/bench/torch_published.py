@@ -1,10 +1,13 @@
-"""Training as the published code did it: one image at a time through Pillow, in a DataLoader.
+"""Training as the published code did it: each system's own DataLoader, image by image.
 
-The transforms are torchvision's, line by line, as far as the published systems used them; so is
-where they take their random numbers from.
+Classifiers went through Pillow, in as many processes as their code asked for; the recognisers'
+transforms ran on tensors, over sequences that were drawn once. The transforms are torchvision's,
+line by line, as far as the published systems used them; so is where they take their random numbers
+from. The last, smaller batch of an epoch is kept, where there is one.
 """
 
 import math
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import grid_sample, pad
 from torch.utils import data
 from torch.utils.data import DataLoader
 
@@ -22,6 +26,7 @@ from jaxmnist.config import Augment
 from jaxmnist.constants import BLANK, SIDE
 from jaxmnist.data.dataset import Dataset
 from jaxmnist.generate.augment import MEAN, SD
+from jaxmnist.systems.published import SYSTEMS
 
 Picture = Image.Image
 
@@ -86,6 +91,40 @@ def augmented(picture: Picture, augment: Augment) -> Tensor:
     return image
 
 
+def warp(image: Tensor, degrees: float, shift: tuple[int, int], scale: float) -> Tensor:
+    """Rotates counter-clockwise, scales and shifts a tensor (1, 28, 28), filling with ground."""
+    cos, sin = math.cos(math.radians(degrees)) / scale, math.sin(math.radians(degrees)) / scale
+    # From places in the result to places in the image, both in pixels from the centre.
+    x, y = -shift[0], -shift[1]
+    theta = torch.tensor([[cos, -sin, cos * x - sin * y], [sin, cos, sin * x + cos * y]])
+    half = SIDE / 2
+    edge = torch.linspace(0.5 - half, half - 0.5, SIDE)
+    rows, columns = torch.meshgrid(edge, edge, indexing="ij")
+    grid = torch.stack([columns, rows, torch.ones_like(rows)], dim=-1) @ theta.T / half
+    # A second channel that says where there is no image: it is how torchvision fills.
+    masked = torch.cat([image, torch.ones_like(image)])[None]
+    warped, inside = grid_sample(
+        masked, grid[None], mode="nearest", padding_mode="zeros", align_corners=False
+    )[0].split(1)
+    return torch.where(inside < 0.5, 0.0, warped)
+
+
+def augmented_tensor(image: Tensor, augment: Augment) -> Tensor:
+    """Changes one digit, (1, 28, 28) in [0, 1], at random, as the recognisers' code did."""
+    if limit := augment.rotation_degrees:
+        image = warp(image, uniform(-limit, limit), (0, 0), 1.0)
+    if augment.invert_probability and torch.rand(1) < augment.invert_probability:
+        image = 1 - image
+    limit, reach, scale = augment.affine_degrees, augment.translate * SIDE, augment.scale
+    if limit or reach or scale != (1.0, 1.0):
+        degrees = uniform(-limit, limit)
+        shift = round(uniform(-reach, reach)), round(uniform(-reach, reach))
+        image = warp(image, -degrees, shift, uniform(*scale))
+    if augment.noise_probability and torch.rand(1) < augment.noise_probability:
+        image = image + augment.noise_sigma * torch.randn_like(image)
+    return image
+
+
 class DigitSet(data.Dataset[tuple[Tensor, int]]):
     """Single digits."""
 
@@ -101,23 +140,36 @@ class DigitSet(data.Dataset[tuple[Tensor, int]]):
 
 
 class SequenceSet(data.Dataset[tuple[Tensor, Tensor]]):
-    """Sequences of 1 to `heads` digits, drawn when they are asked for, padded with black."""
+    """Sequences of 1 to `heads` digits, drawn once, padded with black."""
 
     def __init__(self, digits: Dataset, augment: Augment, heads: int, length: int) -> None:
-        self.digits, self.augment, self.heads, self.length = digits, augment, heads, length
+        self.digits, self.augment, self.heads = digits, augment, heads
+        self.chosen = [
+            torch.randint(len(digits), (int(torch.randint(1, heads + 1, ())),)).tolist()
+            for _ in range(length)
+        ]
 
     def __len__(self) -> int:
-        return self.length
+        return len(self.chosen)
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
-        canvas = torch.zeros(1, SIDE, SIDE * self.heads)
-        labels = torch.full((self.heads,), BLANK)
-        length = int(torch.randint(1, self.heads + 1, ()))
-        for place, chosen in enumerate(torch.randint(len(self.digits), (length,)).tolist()):
+        images, labels = [], []
+        for chosen in self.chosen[number]:
             picture = Image.fromarray(np.asarray(self.digits.images[chosen]))
-            canvas[:, :, SIDE * place : SIDE * (place + 1)] = augmented(picture, self.augment)
-            labels[place] = int(self.digits.labels[chosen])
-        return normalise(canvas), labels
+            images.append(normalise(augmented_tensor(to_tensor(picture), self.augment)))
+            labels.append(int(self.digits.labels[chosen]))
+        missing = self.heads - len(labels)
+        canvas = pad(torch.cat(images, dim=2), (0, SIDE * missing), value=-MEAN / SD)
+        return canvas, torch.tensor(labels + [BLANK] * missing)
+
+
+def loader_workers(system: str) -> int:
+    """Returns how many processes the published code of a system loads with."""
+    published = SYSTEMS[system].published
+    if published is None:  # one of ours: plainly
+        return 0
+    workers = published.loader_workers
+    return (os.cpu_count() or 1) // 2 if workers is None else workers
 
 
 def prepare_published(work: Workload) -> Runner:
@@ -130,7 +182,15 @@ def prepare_published(work: Workload) -> Runner:
         SequenceSet(train, augment, heads, examples) if heads > 1 else DigitSet(train, augment)
     )
     trainers = make_trainers(work)
-    loader = DataLoader(dataset, batch_size=work.config.batch_size, shuffle=True, drop_last=True)
+    workers = loader_workers(work.system)
+    loader = DataLoader(
+        dataset,
+        batch_size=work.config.batch_size,
+        shuffle=True,
+        num_workers=workers,
+        # A fork of a process with JAX's threads may hang.
+        multiprocessing_context="spawn" if workers else None,
+    )
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         while True:

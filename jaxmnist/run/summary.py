@@ -32,7 +32,7 @@ from jaxmnist.run.summary_schema import (
 from jaxmnist.runtime import Timer, device, peak_memory_bytes, versions
 from jaxmnist.state import TrainState
 from jaxmnist.steps import has_diverged
-from jaxmnist.systems.published import Published, published_figure
+from jaxmnist.systems.published import Published, fraction, published_figure
 from jaxmnist.tasks import Scores, Task
 from jaxmnist.weights import FILE_NAME
 
@@ -143,7 +143,7 @@ def summarise(
         ),
         suites={name: _suite(task, scores) for name, scores in tested.suites.items()},
         # A published figure never stands beside other digits.
-        published=PublishedFigure(**published._asdict()) if published and splits.official else None,
+        published=published_summary(published) if published and splits.official else None,
         seconds=Seconds(**{part.name: seconds[part.name] for part in dataclasses.fields(Seconds)}),
         examples_per_second=examples / max(seconds["train"], 1e-9),
         device=device(),
@@ -282,8 +282,7 @@ def describe(summary: Summary) -> str:
     for suite, figure in summary.suites.items():
         line = _figure_line(suite, figure)
         if published:
-            claims = published.suites
-            line += f"{claims[suite]:>11.2%}" if suite in claims else f"{'-':>11}"
+            line += f"{_claim(published, suite):>11}"
         lines.append(line)
     lines += _protocol_lines(summary)
     line = (
@@ -300,13 +299,36 @@ def describe(summary: Summary) -> str:
     return "\n".join(lines)
 
 
+def published_summary(published: Published) -> PublishedFigure:
+    """Returns a published figure as a summary holds it."""
+    return PublishedFigure(
+        value=published.value,
+        metric=published.metric,
+        measured_on=published.measured_on,
+        quoted=published.quoted,
+        examples=published.examples,
+        note=published.note,
+        suites={suite: fraction(claim) for suite, claim in published.claims.items()},
+        claim=published.claim,
+        claims=published.claims,
+    )
+
+
+def _claim(published: PublishedFigure, suite: str) -> str:
+    """Formats what was claimed of a suite, as it was written, or its value in old summaries."""
+    if suite in published.claims:
+        return f"{published.claims[suite]}%"
+    return f"{published.suites[suite]:.2%}" if suite in published.suites else "-"
+
+
 def _protocol_lines(summary: Summary) -> list[str]:
     protocol, lines = summary.protocol, []
     if protocol is None:
         return []
     if protocol.as_published:
         line = _figure_line("as published", protocol.as_published)
-        lines.append(line + (f"{summary.published.value:>11.2%}" if summary.published else ""))
+        published = summary.published
+        lines.append(line + (f"{published.value:>11.2%}" if published else ""))
     lines.append(_figure_line("last epoch", protocol.last_epoch))
     if protocol.chosen_epoch:
         epochs = ", ".join(map(str, protocol.chosen_epoch.epochs))

@@ -95,6 +95,8 @@ class PublishedFigure:
     examples: int | None = None
     note: str = ""
     suites: dict[str, float] = field(default_factory=dict)
+    claim: str = ""  # in percent, as its author wrote it
+    claims: dict[str, str] = field(default_factory=dict)  # likewise, by suite
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jaxmnist.errors import UserError
 from jaxmnist.systems.listing import list_models
+from jaxmnist.systems.logs import Compared, format_logs
 from jaxmnist.systems.published import SYSTEMS, Published
 from jaxmnist.systems.results import NOTHING, Protocol, Result, Spread, parse_result
 
@@ -44,6 +45,7 @@ class Row:
     published: Published
     as_run: Result | None  # trained and measured as the published code did it
     honest: Result | None  # with the epoch chosen on held-out digits
+    others: tuple[Result, ...] = ()  # of further recipes that may have made the figure
 
 
 def read_results(folder: Path) -> list[Result]:
@@ -87,33 +89,33 @@ def collect(results: Sequence[Result]) -> list[Row]:
         if system.as_run == system.config:  # the code did as it says: one recipe, no other protocol
             rows.append(Row(name, number, published, described, None))
         else:
-            rows.append(Row(name, number, published, runs.get(f"{name}_as_run"), described))
+            others = tuple(runs[each] for each in system.others if each in runs)
+            rows.append(Row(name, number, published, runs.get(f"{name}_as_run"), described, others))
     return rows
 
 
-def as_published(row: Row) -> Spread | None:
-    """Returns our figure by the published protocol."""
-    if row.as_run is None:
+def as_published(run: Result | None) -> Spread | None:
+    """Returns a run's figure by the published protocol."""
+    if run is None:
         return None
-    return row.as_run.protocol.as_published if row.as_run.protocol else row.as_run.test
+    return run.protocol.as_published if run.protocol else run.test
 
 
-def total_sd(row: Row, ours: Spread) -> float:
+def total_sd(published: Published, ours: Spread) -> float:
     """Returns the sd of one run's figure: of the digits it was measured on, and of seeds."""
-    p = row.published.value
-    return math.sqrt(p * (1 - p) / row.published.examples + (ours.sd or 0.0) ** 2)
+    p = published.value
+    return math.sqrt(p * (1 - p) / published.examples + (ours.sd or 0.0) ** 2)
 
 
-def verdict(row: Row) -> str:
+def verdict(published: Published, ours: Spread | None) -> str:
     """Returns whether the claim was reproduced, as text."""
-    ours = as_published(row)
     if ours is None:
         return "not run yet"
-    gap = ours.mean - row.published.value
-    if abs(gap) > 1.96 * total_sd(row, ours):
+    gap = ours.mean - published.value
+    if abs(gap) > 1.96 * total_sd(published, ours):
         return f"not reproduced: ours is {abs(100 * gap):.2f} {'higher' if gap > 0 else 'lower'}"
     bounds = interval(ours, one_run=True)
-    if bounds and not bounds[0] <= row.published.value <= bounds[1]:
+    if bounds and not bounds[0] <= published.value <= bounds[1]:
         return "reproduced, but outside our seeds' spread"
     return "reproduced"
 
@@ -139,7 +141,7 @@ def percent(of: Spread | None) -> str:
     return f"{100 * of.mean:.2f}" + ("" if of.sd is None else f" ± {100 * of.sd:.2f}")
 
 
-def audit(results: Sequence[Result]) -> str:
+def audit(results: Sequence[Result], logs: Sequence[Compared] = ()) -> str:
     """Formats the audit as Markdown."""
     lines = [
         HEAD,
@@ -149,7 +151,7 @@ def audit(results: Sequence[Result]) -> str:
     ]
     rows = collect(results)
     for row in rows:
-        ours = as_published(row)
+        ours = as_published(row.as_run)
         bounds = interval(ours) if ours else None
         as_run = _protocol(row.as_run)
         honest = _protocol(row.honest)
@@ -158,7 +160,7 @@ def audit(results: Sequence[Result]) -> str:
         cells = [
             str(row.number),
             row.name,
-            f"{100 * row.published.value:.2f}",
+            row.published.claim,
             f"{row.published.measured_on}, {row.published.quoted} epoch",
             percent(ours),
             str(len(ours.values)) if ours else "-",
@@ -166,16 +168,39 @@ def audit(results: Sequence[Result]) -> str:
             percent(as_run.last_epoch),
             f"{percent(chosen)} ({len(chosen.values)})" if chosen else "-",
             f"{100 * bias.mean:+.2f}" if bias else "-",
-            verdict(row),
+            verdict(row.published, ours),
         ]
         lines.append("| " + " | ".join(cells) + " |")
+    lines += other_recipes(rows)
+    lines += format_logs(logs)
     lines += ["", "## What a reader of the claims has to know", ""]
     lines += [f"- **{row.name}**: {row.published.note}" for row in rows]
     lines += ["", "## Where the figures come from", ""]
-    used = [run for row in rows for run in (row.as_run, row.honest) if run]
+    used = [run for row in rows for run in (row.as_run, row.honest, *row.others) if run]
     seen = list(dict.fromkeys(run.file for run in used))
     lines += [f"- [{file}](results/{file})" for file in seen]
     return "\n".join(lines) + "\n"
+
+
+def other_recipes(rows: Sequence[Row]) -> list[str]:
+    """Formats the results of recipes that may have made a figure, beside those called as run."""
+    lines = [
+        "", "## Recipes that may have made a figure", "",
+        "Where it is not known which recipe made a published figure, these were run, too: trained "
+        "and measured like `:..._as_run`.", "",
+        "| system | recipe | epochs | claimed | as published | n | test, last epoch | verdict |",
+        "|" + "---|" * 8,
+    ]  # fmt: skip
+    for row in rows:
+        for run in (row.as_run, *row.others) if row.others else ():
+            if run and (ours := as_published(run)):
+                cells = [
+                    row.name, run.name, str(run.epochs), row.published.claim, percent(ours),
+                    str(len(ours.values)), percent(_protocol(run).last_epoch),
+                    verdict(row.published, ours),
+                ]  # fmt: skip
+                lines.append("| " + " | ".join(cells) + " |")
+    return lines
 
 
 def table(results: Sequence[Result]) -> str:
@@ -186,12 +211,12 @@ def table(results: Sequence[Result]) -> str:
     ]
     parameters = {entry["name"]: entry["params"] for entry in list_models()}
     for row in collect(results):
-        ours = as_published(row)
+        ours = as_published(row.as_run)
         test = _protocol(row.as_run).last_epoch or (row.as_run.test if row.as_run else None)
         cells = [
             row.name,
             f"{parameters[row.name]:,}",
-            f"{100 * row.published.value:.2f}",
+            row.published.claim,
             row.published.measured_on,
             percent(ours),
             percent(test),

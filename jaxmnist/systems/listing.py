@@ -7,7 +7,7 @@ from jaxmnist.models.zoo import MODELS, find_architecture
 from jaxmnist.systems.published import SYSTEMS
 from jaxmnist.tasks import task_of
 
-PUBLISHED = ("value", "metric", "measured_on")
+PUBLISHED = ("claim", "value", "metric", "measured_on")
 
 
 def list_models() -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ def format_models(listed: list[dict[str, Any]]) -> str:
     ]
     for entry in listed:
         published = entry["published"] or {}
-        claimed = f"{published['value']:.2%}" if published else "-"
+        claimed = f"{published['claim']}%" if published else "-"
         lines.append(
             f"{entry['name']:<16}{entry['params']:>11,}{entry['flops'] / 1e6:>8.1f}{claimed:>9}  "
             f"{published.get('measured_on', '-'):<46}{entry['config'] or '-'}"

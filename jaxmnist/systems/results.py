@@ -52,6 +52,7 @@ class Result:
     data: Data
     test: Spread
     protocol: Protocol | None = None
+    epochs: int | None = None
     file: str = ""  # relative to the folder of results
 
     @property

@@ -48,6 +48,16 @@ def test_geometric_means_are_over_rows() -> None:
     assert geometric_means(rows) == {"eager": pytest.approx(2.0)}
 
 
+def test_the_faster_layout_is_told_row_by_row() -> None:
+    rows = [
+        {"contenders": {OURS: {"ratio": 1.0}, "eager": {"ratio": a}, "channels_last": {"ratio": b}}}
+        for a, b in ((2.0, 3.0), (8.0, 2.0))
+    ]
+    means = geometric_means(rows)
+    assert means["eager"] == pytest.approx(4.0)
+    assert means["the faster of eager and channels_last"] == pytest.approx(2.0)
+
+
 def test_every_contender_begins_a_round_in_turn() -> None:
     names = ["a", "b", "c"]
     orders = [rotate(names, number) for number in range(4)]

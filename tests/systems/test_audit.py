@@ -9,7 +9,9 @@ import pytest
 
 from jaxmnist import cli, config, recipes
 from jaxmnist.config import Config
-from jaxmnist.systems.audit import read_results
+from jaxmnist.errors import UserError
+from jaxmnist.systems.audit import audit, read_results
+from jaxmnist.systems.logs import format_logs, read_logs
 from jaxmnist.systems.published import SYSTEMS
 from jaxmnist.systems.results import Spread
 
@@ -80,7 +82,7 @@ def test_models_lists_all_systems(capsys: pytest.CaptureFixture[str]) -> None:
     fields = {"name", "family", "params", "config", "published", "weights"}
     assert all(entry.keys() >= fields for entry in listed.values())
     assert listed["model_3"]["params"] == 7_762
-    assert listed["model_3"]["published"].keys() == {"value", "metric", "measured_on"}
+    assert listed["model_3"]["published"].keys() == {"claim", "value", "metric", "measured_on"}
     assert cli.main(["models"]) == 0
     assert "configs/models.py:model_3" in capsys.readouterr().out
 
@@ -148,3 +150,50 @@ def test_other_digits_or_an_altered_recipe_are_no_result(
     write(tmp_path, summary("model_3_as_run", "model_3", 0.9946) | change)
     assert cli.main(["audit", str(tmp_path)]) == 0
     assert row(capsys.readouterr().out, "model_3")[-1] == "not run yet"
+
+
+def test_recipes_that_may_have_made_a_figure_stand_beside_it(tmp_path: Path) -> None:
+    recipes_of_v_1 = [
+        summary("v_1_as_run", "v_1", 0.9928) | {"epochs": 15},
+        summary("v_1_10_epochs_as_run", "v_1", 0.9921) | {"epochs": 10},
+    ]
+    text = audit(read_results(write(tmp_path, *recipes_of_v_1)))
+    lines = [line for line in text.splitlines() if line.startswith("| v_1 |")]
+    assert [line.split("|")[2:4] for line in lines] == [
+        [" v_1_as_run ", " 15 "], [" v_1_10_epochs_as_run ", " 10 "],
+    ]  # fmt: skip
+    for system in SYSTEMS.values():
+        names = {recipes.load(f"{system.family}:{variant}").name for variant in system.others}
+        assert names == set(system.others)
+
+
+def test_claims_are_shown_as_they_were_made(tmp_path: Path) -> None:
+    claims = {name: system.published.claim for name, system in SYSTEMS.items() if system.published}
+    assert (claims["iteration_1"], claims["v_1"], claims["iteration_6"]) == (
+        "82.1",
+        "~99.4",
+        "99.2",
+    )
+    assert SYSTEMS["seq-specialist"].published.claims["inverted"] == "~0"
+    text = audit(read_results(write(tmp_path, summary("iteration_1_as_run", "iteration_1", 0.97))))
+    assert row(text, "iteration_1")[2] == "82.1"
+    assert "97.02 %" in text
+
+
+def test_a_log_is_compared_epoch_by_epoch(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    near = {"train": [[90.0, 92.0], [95.0, 96.0]], "test": [[97.0, 98.0], [98.0, 99.0]]}
+    content = {
+        "system": "model_3", "command": "x", "log": {"train": [91.0, 95.5], "test": [97.5, 98.5]},
+        "recipes": {
+            "far": near | {"rms_train": 2.0, "rms_test": 0.1},
+            "near": near | {"rms_train": 0.1, "rms_test": 0.1},
+        },
+    }  # fmt: skip
+    (tmp_path / "logs" / "model_3.json").write_text(json.dumps(content))
+    text = "\n".join(format_logs(read_logs(tmp_path)))
+    assert "The nearest, near," in text
+    assert "| 2 | 95.50 | 95.00 to 96.00 | 98.50 | 98.00 to 99.00 |" in text
+    (tmp_path / "logs" / "model_3.json").write_text("[]")
+    with pytest.raises(UserError, match="no comparison with a log"):
+        read_logs(tmp_path)

@@ -1,0 +1,44 @@
+"""Losses of a list of examples."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxmnist.metrics import mean_of_batch_means
+from jaxmnist.training import train
+from tests.helpers import SMALL_SEQUENCES, recipe
+
+
+def test_a_short_last_batch_counts_in_full() -> None:
+    assert mean_of_batch_means(np.array([0, 0, 0, 0, 4.0]), 4) == 2.0
+    assert np.mean([0, 0, 0, 0, 4.0]) == 0.8  # the mean of examples, which it is not
+
+
+@given(st.integers(1, 50), st.integers(1, 12))
+def test_equal_batches_make_the_mean_of_examples(batches: int, size: int) -> None:
+    losses = np.random.RandomState(batches).uniform(size=batches * size)
+    assert mean_of_batch_means(losses, size) == pytest.approx(losses.mean())
+
+
+def test_a_run_follows_the_mean_that_its_recipe_names(tmp_path: Path) -> None:
+    changes = {
+        "model": SMALL_SEQUENCES, "epochs": 1, "sequence.train_sequences": 128,
+        "schedule.name": "constant",
+        "validation.examples": 40, "eval.examples": 40,  # batches of 32 and 8
+    }  # fmt: skip
+    metrics = {}
+    for batch_means in (False, True):
+        workdir = tmp_path / str(batch_means)
+        train(recipe("seq:tiny", changes | {"validation.batch_means": batch_means}), workdir)
+        (metrics[batch_means],) = map(
+            json.loads, (workdir / "metrics.jsonl").read_text().splitlines()
+        )
+    loss = {key: row.pop("validation_loss") for key, row in metrics.items()}
+    assert metrics[True] == metrics[False]
+    assert loss[True] != loss[False]
+    assert recipe("seq:generalist").validation.batch_means
+    assert not recipe("seq").validation.batch_means
