@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxmnist.api import Model
+from jaxmnist.constants import DIGITS
 from jaxmnist.data.dataset import TITLES
 from jaxmnist.outputs import write_output
 from jaxmnist.tasks import Predictions
@@ -13,10 +14,14 @@ from jaxmnist.tasks import Predictions
 Answer = dict[str, Any]
 
 
-def answer_npz(model: Model, path: Path) -> tuple[Answer, Predictions]:
-    """Measures a network on the labelled images of an npz file."""
-    scores, predictions = model.score_npz(path)
-    return _head(model) | scores, predictions
+def answer_file(model: Model, path: Path) -> tuple[Answer, Predictions]:
+    """Measures a network on somebody's images; without labels, says what it reads."""
+    scores, predictions, notes = model.score_file(path)
+    if scores is None:
+        labels = predictions.predicted
+        read = ["".join(str(digit) for digit in row if digit < DIGITS) for row in labels]
+        scores = {"n": len(read), "predictions": read}
+    return _head(model) | scores | ({"notes": notes} if notes else {}), predictions
 
 
 def answer_suites(model: Model, suite: str | None) -> tuple[Answer, Predictions | None]:
@@ -43,8 +48,13 @@ def save_predictions(path: Path, predictions: Predictions) -> None:
 
 def format_answer(answer: Answer) -> str:
     """Formats an answer, with accuracies in percent: a line for each suite."""
+    if "predictions" in answer:
+        lines = [f"{number}: {text}" for number, text in enumerate(answer["predictions"])]
+        return "\n".join([*lines, *answer["notes"]])
     if "suites" not in answer:
-        return _format_scores(answer, answer.get("suite", ""))
+        return "\n".join(
+            [_format_scores(answer, answer.get("suite", "")), *answer.get("notes", [])]
+        )
     seed = "" if answer["seed"] is None else f", seed {answer['seed']}"
     head = f"{answer['weights']}{seed}, on test digits of {answer['digits']}"
     lines = [_format_scores(scores, name) for name, scores in answer["suites"].items()]

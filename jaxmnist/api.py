@@ -15,12 +15,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxmnist import config as schema
-from jaxmnist import recipes
+from jaxmnist import hints, recipes
 from jaxmnist.config import Config
 from jaxmnist.constants import DIGITS
 from jaxmnist.data.dataset import TITLES
 from jaxmnist.data.images import Images, pad_images, pad_labels
-from jaxmnist.data.npz import read_npz
+from jaxmnist.data.labelled import read_labelled
 from jaxmnist.data.sources import VARIABLE, Source, load_source
 from jaxmnist.errors import UserError
 from jaxmnist.evaluation import Evaluator, image_batches, one_network, suite_list, suite_scores
@@ -102,15 +102,32 @@ class Model:
         labels = np.zeros((len(images), self.loaded.network.architecture.heads), np.int32)
         return self._predict(images, labels).logits
 
-    def score_npz(self, path: Path) -> tuple[Scores, Predictions]:
-        """Scores the labelled images of an npz file.
+    def score_file(self, path: Path) -> tuple[Scores | None, Predictions, list[str]]:
+        """Scores the images of an npz or CSV file, or of a folder of idx files.
+
+        Returns:
+          Scores (None if there are no labels), predictions, and notes: what was taken for what,
+          and which change of the images would make them read better by far.
 
         Raises:
           UserError: if the file cannot be read, or does not fit the network.
         """
         architecture = self.loaded.network.architecture
-        has_blank = architecture.classes > DIGITS
-        return self._score(*read_npz(path, architecture.heads, has_blank=has_blank))
+        found = read_labelled(path, architecture.heads, has_blank=architecture.classes > DIGITS)
+        labels = found.labels
+        if labels is None:
+            labels = np.zeros((len(found.images), architecture.heads), np.int32)
+        predictions = self._predict(found.images, labels)
+
+        def score(images: np.ndarray) -> float:
+            answers = self._predict(images, labels[: len(images)])
+            if found.labels is None:
+                return hints.confidence(answers.logits)
+            return hints.accuracy(answers.predicted, answers.labels)
+
+        notes = found.notes + hints.find_hints(found.images, score)
+        scores = None if found.labels is None else self.loaded.task.score(predictions)
+        return scores, predictions, notes
 
     def score_arrays(
         self, images: Canvases, labels: Int[np.ndarray, " n"] | Int[np.ndarray, "n k"]
@@ -236,7 +253,8 @@ def evaluate(weights: Model | str | Path, data: Any) -> Scores:
 
     Args:
       weights: what `load` returns or takes.
-      data: the name of an evaluation suite, the path of an npz file, or images and labels (x, y).
+      data: the name of an evaluation suite; the path of an npz or CSV file, or of a folder of idx
+        files; or images and labels (x, y).
 
     Returns:
       `n`, `loss`, and `accuracy`, or `exact_sequence_accuracy`, `digit_accuracy` and `by_length`.
@@ -250,4 +268,7 @@ def evaluate(weights: Model | str | Path, data: Any) -> Scores:
         return model.score_arrays(images, labels)[0]
     if data in model.loaded.task.suites:
         return model.score_suites([data])[data][0]
-    return model.score_npz(user_path(data))[0]
+    scores, _, _ = model.score_file(user_path(data))
+    if scores is None:
+        raise UserError(f"{data} has no labels to score by: `load` a network for its logits.")
+    return scores

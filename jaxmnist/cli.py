@@ -40,7 +40,9 @@ examples:
   jaxmnist evaluate --weights theirs.pth                  a PyTorch state dict of a published model
 
 An npz file holds x, uint8 (N,28,28) or (N,28,W), 0 = ground and 255 = ink, or floats from 0 to 1,
-and y, (N,) or (N,K) padded with 10. Accuracies are printed in percent, and are fractions in JSON.
+and y, (N,) or (N,K) padded with 10; without y the answers are printed. Keras's mnist.npz, Kaggle's
+train.csv and a folder of idx files (its test digits) are read, too. Accuracies are printed in
+percent, and are fractions in JSON.
 """
 
 
@@ -134,7 +136,9 @@ def _parser() -> Parser:
     )
     _add_network(evaluate)
     evaluate.add_argument("--suite", metavar="NAME", help="one suite instead of all")
-    evaluate.add_argument("--data", type=user_path, metavar="FILE.npz", help="your own images")
+    evaluate.add_argument(
+        "--data", type=user_path, metavar="FILE.npz", help="your own images; .csv or a folder, too"
+    )
     evaluate.add_argument(
         "--predictions",
         type=user_path,
@@ -292,7 +296,7 @@ def _evaluate(chosen: argparse.Namespace) -> None:
     if chosen.predictions and not (chosen.data or chosen.suite is not None):
         raise UserError("--predictions needs --data or one --suite, to know which to save.")
 
-    from jaxmnist.answers import answer_npz, answer_suites, format_answer, save_predictions
+    from jaxmnist.answers import answer_file, answer_suites, format_answer, save_predictions
     from jaxmnist.outputs import check_outputs
     from jaxmnist.runtime import configure_jax
 
@@ -300,7 +304,7 @@ def _evaluate(chosen: argparse.Namespace) -> None:
     configure_jax()
     model = _load(chosen)
     answer, predictions = (
-        answer_npz(model, chosen.data) if chosen.data else answer_suites(model, chosen.suite)
+        answer_file(model, chosen.data) if chosen.data else answer_suites(model, chosen.suite)
     )
     if chosen.predictions and predictions:
         save_predictions(chosen.predictions, predictions)

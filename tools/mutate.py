@@ -33,7 +33,7 @@ from jaxmnist import checkpoint
 from jaxmnist.checkpoint import Record
 from jaxmnist.config import to_dict
 from jaxmnist.data.idx import read_images, read_labels
-from jaxmnist.data.npz import read_npz
+from jaxmnist.data.labelled import read_labelled
 from jaxmnist.errors import UserError
 from jaxmnist.formats.pth import read_pth
 from jaxmnist.formats.state_dict import from_state_dict
@@ -239,7 +239,7 @@ def formats(place: Path) -> dict[str, Format]:
             lambda p: read_images(p / "x.gz"),
         ),
         "npz": Format(
-            sound(samples / "mine.npz"), in_zip, "x.npz", lambda p: read_npz(p / "x.npz", 3)
+            sound(samples / "mine.npz"), in_zip, "x.npz", lambda p: read_labelled(p / "x.npz", 3)
         ),
         "safetensors": Format(
             sound(samples / "run" / "weights.safetensors"),

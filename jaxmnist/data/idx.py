@@ -7,13 +7,15 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
 from jaxmnist.constants import DIGITS, SIDE
 from jaxmnist.errors import UserError
 from jaxmnist.files import Readable, read_bounded
 
 IMAGES_MAGIC, LABELS_MAGIC = 0x0803, 0x0801  # unsigned bytes, in three dimensions or in one
+QMNIST_MAGIC = 0x0C02  # 32-bit integers: rows of a label and what else QMNIST knows of its digit
+DTYPES = {IMAGES_MAGIC: "u1", LABELS_MAGIC: "u1", QMNIST_MAGIC: ">i4"}
 
 
 def read_images(path: Path) -> tuple[UInt8[np.ndarray, "n 28 28"], str]:
@@ -32,19 +34,23 @@ def read_images(path: Path) -> tuple[UInt8[np.ndarray, "n 28 28"], str]:
 def read_labels(path: Path) -> tuple[UInt8[np.ndarray, " n"], str]:
     """Returns the labels of an idx1 file and the sha256 of its unpacked bytes.
 
+    Of QMNIST's extended labels, which are rows of an idx2 file, the first column is taken.
+
     Raises:
       UserError: if the file is missing, damaged, or holds a label over 9.
     """
-    array, digest = _read(path, LABELS_MAGIC)
-    if array.size and array.max() >= DIGITS:
-        raise UserError(f"{path} holds the label {array.max()}; labels must be digits 0 to 9.")
-    return array, digest
+    array, digest = _read(path, LABELS_MAGIC, QMNIST_MAGIC)
+    labels = array[:, 0] if array.ndim == 2 else array
+    if labels.size and not 0 <= labels.min() <= labels.max() < DIGITS:
+        wrong = labels.max() if labels.max() >= DIGITS else labels.min()
+        raise UserError(f"{path} holds the label {wrong}; labels must be digits 0 to 9.")
+    return labels.astype(np.uint8), digest
 
 
-def _read(path: Path, magic: int) -> tuple[UInt8[np.ndarray, "..."], str]:
+def _read(path: Path, *magics: int) -> tuple[Int[np.ndarray, "..."], str]:
     content = _unpack(path)
-    found = int.from_bytes(content[:4], "big")
-    if found != magic:
+    found, magic = int.from_bytes(content[:4], "big"), magics[0]
+    if found not in magics:
         kinds = {IMAGES_MAGIC: "images", LABELS_MAGIC: "labels"}
         if found in kinds:
             raise UserError(
@@ -55,15 +61,15 @@ def _read(path: Path, magic: int) -> tuple[UInt8[np.ndarray, "..."], str]:
             f"{path} is not an idx file of {kinds[magic]} "
             f"(it starts with {content[:4].hex() or 'nothing'}): fetch it again."
         )
-    dimensions = magic & 0xFF
+    dimensions, dtype = found & 0xFF, np.dtype(DTYPES[found])
     header = 4 + 4 * dimensions
     sizes = [int.from_bytes(content[at : at + 4], "big") for at in range(4, header, 4)]
-    if len(content) < header or math.prod(sizes) != len(content) - header:
+    if len(content) < header or math.prod((*sizes, dtype.itemsize)) != len(content) - header:
         raise UserError(
             f"{path} is damaged: its header and its {len(content):,} bytes do not agree; "
             "fetch it again."
         )
-    array = np.frombuffer(content, np.uint8, offset=header).reshape(sizes)
+    array = np.frombuffer(content, dtype, offset=header).reshape(sizes)
     return array, hashlib.sha256(content).hexdigest()
 
 

@@ -16,12 +16,14 @@ def pad_images(where: str, images: np.ndarray, max_length: int) -> Images:
     Args:
       where: names them in errors.
       images: (N, 28, W) with W up to 28 * max_length: whole numbers from 0 to 255, floats from 0 to
-        1, or bools; the largest number is ink.
+        1, or bools; the largest number is ink. (N, 784), (N, 28, W, 1) and (N, 1, 28, W) are such
+        images, too.
       max_length: how many digits the network reads.
 
     Raises:
       UserError: if they are of another form.
     """
+    images = _three_axes(images)
     if (
         images.ndim != 3
         or images.shape[1] != SIDE
@@ -44,6 +46,17 @@ def pad_images(where: str, images: np.ndarray, max_length: int) -> Images:
             "reads them: split them into several files."
         )
     return np.pad(_levels(where, images), ((0, 0), (0, 0), (0, width - images.shape[2])))
+
+
+def _three_axes(images: np.ndarray) -> np.ndarray:
+    """Returns images as (N, 28, W), if their shape can mean nothing else."""
+    if images.ndim == 2 and images.shape[1] == SIDE * SIDE:
+        return images.reshape(-1, SIDE, SIDE)
+    if images.ndim == 4 and images.shape[3] == 1 and images.shape[1] == SIDE:
+        return images[..., 0]
+    if images.ndim == 4 and images.shape[1] == 1:
+        return images[:, 0]
+    return images
 
 
 def _levels(where: str, images: np.ndarray) -> Images:
@@ -72,7 +85,8 @@ def pad_labels(
 
     Args:
       where: names them in errors.
-      labels: integers (N,) or (N, K): digits, then 10.
+      labels: whole numbers (N,) or (N, K): digits, then 10; or strings of digits; or one-hot,
+        (N, 10) or (N, K, 11).
       images: how many there are.
       max_length: how many digits the network reads.
       has_blank: whether it has a class for nothing.
@@ -80,6 +94,7 @@ def pad_labels(
     Raises:
       UserError: if they are of another form.
     """
+    labels = _class_numbers(labels, max_length)
     if labels.dtype.kind not in "iu" or labels.ndim not in (1, 2) or not labels.size:
         raise UserError(
             f"{where} y is {labels.dtype} of shape {labels.shape}; "
@@ -107,3 +122,30 @@ def pad_labels(
     labels = labels[:, :max_length]
     padding = max_length - labels.shape[1]
     return np.pad(labels, ((0, 0), (0, padding)), constant_values=BLANK).astype(np.int32)
+
+
+def _class_numbers(labels: np.ndarray, max_length: int) -> np.ndarray:
+    """Returns labels as whole numbers, if they can mean nothing else."""
+    if labels.dtype.kind in "US" and labels.ndim == 1 and labels.size:
+        texts = labels.astype(np.str_)
+        if not all(text.isascii() and text.isdigit() for text in texts):
+            return labels
+        longest = max(map(len, texts))
+        rows = [[*map(int, text), *[BLANK] * (longest - len(text))] for text in texts]
+        return np.array(rows, np.int32)
+    if labels.dtype.kind == "f" and np.isin(labels, np.arange(BLANK + 1)).all():
+        labels = labels.astype(np.int32)
+    return labels.argmax(-1) if is_one_hot(labels, max_length) else labels
+
+
+def is_one_hot(labels: np.ndarray, max_length: int) -> bool:
+    """Returns whether labels are rows of ten or eleven classes with a single 1 each.
+
+    Rows of as many digits they are not: no network of `max_length` reads them.
+    """
+    return (
+        labels.ndim in (2, 3)
+        and labels.shape[-1] in (BLANK, BLANK + 1)
+        and (labels.ndim == 3 or max_length < BLANK)
+        and bool(np.isin(labels, (0, 1)).all() and (labels.sum(-1) == 1).all())
+    )

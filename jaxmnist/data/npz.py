@@ -1,4 +1,4 @@
-"""Reads labelled images of one's own from an npz file."""
+"""Reads images of one's own, and their labels, from an npz file."""
 
 import io
 import math
@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from jaxtyping import Int
 from numpy.lib import format as npy
 
-from jaxmnist.data.images import Images, pad_images, pad_labels
 from jaxmnist.errors import UserError
 from jaxmnist.files import read_bounded
 from jaxmnist.formats.zip_members import ZIP_ERRORS, open_member
@@ -23,28 +21,22 @@ HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 # What reading a damaged file raises: a header of npy is parsed as Python, and may be odd enough for
 # a warning, which is an error here.
 NPZ_ERRORS = (*ZIP_ERRORS, SyntaxError, tokenize.TokenError, TypeError, Warning)
+# Names of images and labels in files, the first that are there; x_test is Keras's mnist.npz.
+NAMES = (
+    ("x", "y"), ("x_test", "y_test"), ("test_images", "test_labels"), ("images", "labels"),
+    ("data", "target"), ("data", "labels"), ("arr_0", "arr_1"),
+)  # fmt: skip
 
 
-def read_npz(
-    path: Path, max_length: int, *, has_blank: bool = True
-) -> tuple[Images, Int[np.ndarray, "n max_length"]]:
-    """Reads `x` and `y` and pads both on the right to sequences of `max_length`.
+def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, str]]:
+    """Reads images and labels; no other member is read, and none is extracted.
 
-    Args:
-      path: an npz file with `x` as `pad_images` and `y` as `pad_labels` takes them.
-      max_length: how many digits the network reads.
-      has_blank: whether it has a class for nothing.
+    Returns:
+      Images, labels (None if the file has none), and their names in the file.
 
     Raises:
-      UserError: if the file is missing, damaged, or not of this form.
+      UserError: if the file is missing, damaged, or holds neither.
     """
-    images, labels = _members(path)
-    padded = pad_images(f"{path}:", images, max_length)
-    return padded, pad_labels(f"{path}:", labels, len(images), max_length, has_blank=has_blank)
-
-
-def _members(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Reads the arrays `x` and `y`; no other member is read, and none is extracted."""
     if path.exists() and not path.is_file():  # a pipe may wait for ever, a device never ends
         raise UserError(f"{path} is not a readable npz file (it is no file): name {MADE}.")
     try:
@@ -53,7 +45,16 @@ def _members(path: Path) -> tuple[np.ndarray, np.ndarray]:
             zipfile.ZipFile(file) as archive,
             warnings.catch_warnings(action="error"),
         ):
-            return _array(path, file, archive, "x"), _array(path, file, archive, "y")
+            members = {name.removesuffix(".npy") for name in archive.namelist()}
+            # With different cases, too: scikit-learn's X.
+            spelt = {name.lower(): name for name in sorted(members)}
+            x, y = next((pair for pair in NAMES if pair[0] in spelt), NAMES[0])
+            if x not in spelt:
+                raise UserError(f"{path} needs images, x, and their labels, y: name {MADE}.")
+            images = _array(path, file, archive, spelt[x])
+            if y not in spelt:
+                return images, None, (spelt[x], "")
+            return images, _array(path, file, archive, spelt[y]), (spelt[x], spelt[y])
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: name {MADE}.") from None
     except NPZ_ERRORS as error:
@@ -63,10 +64,7 @@ def _members(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _array(path: Path, file: IO[bytes], archive: zipfile.ZipFile, name: str) -> np.ndarray:
     """Reads one array; its header has to agree with the bytes that follow it."""
-    try:
-        member = archive.getinfo(f"{name}.npy")
-    except KeyError:
-        raise UserError(f"{path} needs two arrays, x (images) and y (labels).") from None
+    member = archive.getinfo(f"{name}.npy")
     content = read_bounded(open_member(file, archive, member), path)
     header = io.BytesIO(content[:LONGEST_HEADER])
     read_header = HEADERS.get(npy.read_magic(header))

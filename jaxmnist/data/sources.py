@@ -121,8 +121,7 @@ def read_folder(folder: Path, *, source: str, verify: bool) -> Source:
     """
     arrays, official = {}, True
     for file, expected in OFFICIAL.items():
-        packed, plain = folder / f"{file}.gz", folder / file
-        path = plain if plain.exists() and not packed.exists() else packed
+        path = _find(folder, file)
         read = idx.read_images if "images" in file else idx.read_labels
         arrays[file], digest = read(path)
         if digest != expected:
@@ -132,6 +131,16 @@ def read_folder(folder: Path, *, source: str, verify: bool) -> Source:
     train = _pair(folder, "train", *list(arrays.values())[:2])
     test = _pair(folder, "t10k", *list(arrays.values())[2:])
     return Source(train, test, source, official)
+
+
+def _find(folder: Path, file: str) -> Path:
+    """Returns where one of the four files is, packed or not, as its copies in the wild are named.
+
+    `train-images.idx3-ubyte` has a dot, and torchvision puts the files into MNIST/raw.
+    """
+    names = [f"{name}{end}" for end in (".gz", "") for name in (file, file.replace("-idx", ".idx"))]
+    paths = [folder / inner / name for inner in ("", "raw", "MNIST/raw") for name in names]
+    return next((path for path in paths if path.exists()), paths[0])
 
 
 def _not_official(path: Path, digest: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 from jaxmnist.config import Data
 from jaxmnist.data import sources
 from jaxmnist.data.dataset import Splits
-from jaxmnist.data.npz import read_npz
+from jaxmnist.data.labelled import read_labelled
 from jaxmnist.data.sources import OFFICIAL, load_source, load_splits
 from jaxmnist.errors import UserError
 from tests.helpers import needs_mnist
@@ -134,8 +134,11 @@ def test_npz_images_are_padded_on_the_right(method: int, tmp_path: Path) -> None
     np.savez(tmp_path / "x.npz", x=images, y=np.array([3, 4]))
     repack(tmp_path / "x.npz", {}, method)
     (tmp_path / "x.npz").write_bytes(b"before" + (tmp_path / "x.npz").read_bytes())
-    padded, labels = read_npz(tmp_path / "x.npz", 3)
-    assert labels.tolist() == [[3, 10, 10], [4, 10, 10]]
+    found = read_labelled(tmp_path / "x.npz", 3)
+    assert found.labels is not None
+    assert not found.notes
+    padded = found.images
+    assert found.labels.tolist() == [[3, 10, 10], [4, 10, 10]]
     assert padded.shape == (2, 28, 84)
     assert (padded[:, :, :28] == 200).all()
     assert not padded[:, :, 28:].any()
@@ -147,6 +150,7 @@ def test_large_members_of_npz_files_come_in_pieces(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=images, y=np.arange(2_000) % 10)
     for method in METHODS:
         repack(tmp_path / "x.npz", {}, method)
-        found, labels = read_npz(tmp_path / "x.npz", 1)
-        np.testing.assert_array_equal(found, images)
-        assert labels[:, 0].tolist() == [n % 10 for n in range(2_000)]
+        found = read_labelled(tmp_path / "x.npz", 1)
+        np.testing.assert_array_equal(found.images, images)
+        assert found.labels is not None
+        assert found.labels[:, 0].tolist() == [n % 10 for n in range(2_000)]

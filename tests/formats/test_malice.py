@@ -19,7 +19,7 @@ import pytest
 from jaxmnist import checkpoint, files
 from jaxmnist.checkpoint import Record
 from jaxmnist.data.idx import read_images
-from jaxmnist.data.npz import read_npz
+from jaxmnist.data.labelled import read_labelled
 from jaxmnist.errors import UserError
 from jaxmnist.formats import pth
 from jaxmnist.formats.pth import read_pth, write_pth
@@ -54,7 +54,7 @@ def test_pickles_in_npz_files_do_not_run(tmp_path: Path) -> None:
         arrays = {"x": np.array([Malice(tmp_path / "ran")]), "y": np.zeros(1, int)}
         np.savez(tmp_path / "x.npz", **arrays)
         with pytest.raises(UserError, match="x holds Python objects, which are never loaded"):
-            read_npz(tmp_path / "x.npz", 3)
+            read_labelled(tmp_path / "x.npz", 3)
 
 
 def test_pickles_in_pytorch_files_do_not_run(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_archives_do_not_write_outside_themselves(tmp_path: Path) -> None:
     write_pth(here / "x.pth", {"weight": np.zeros(1, np.float32)})
     repack(here / "x.pth", {"../../evil": b"evil", "archive/data/../../evil": b"evil"})
     before = snapshot(tmp_path)
-    assert read_npz(here / "x.npz", 3)[0].shape == (1, 28, 84)
+    assert read_labelled(here / "x.npz", 3).images.shape == (1, 28, 84)
     assert list(read_pth(here / "x.pth")) == ["weight"]
     assert snapshot(tmp_path) == before
 
@@ -148,7 +148,7 @@ def test_npz_bombs_are_refused_whatever_size_they_state(
         assert size in content
         bomb.write_bytes(content.replace(size, struct.pack("<I", stated)))
     with at_most(8 * limit), pytest.raises(UserError, match=r"unpacks to over|not a readable"):
-        read_npz(bomb, 3)
+        read_labelled(bomb, 3)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -161,7 +161,7 @@ def test_bombs_of_any_compression_hold_little_memory(
     assert bomb.stat().st_size < 100_000
     # LZMA's dictionary alone has 8 MB.
     with at_most(16 * limit), pytest.raises(UserError, match="unpacks to over 1,048,576"):
-        read_npz(bomb, 3)
+        read_labelled(bomb, 3)
     # The negative control: zipfile unpacks more at once than it is asked for.
     with zipfile.ZipFile(bomb) as archive, archive.open("x.npy") as member:
         tracemalloc.start()
@@ -179,7 +179,7 @@ def test_a_dictionary_of_gigabytes_is_refused(tmp_path: Path) -> None:
     content[at : at + 4] = b"\xff" * 4
     bomb.write_bytes(content)
     with at_most(1 << 24), pytest.raises(UserError, match=r"npz file \(LZMAError\)"):
-        read_npz(bomb, 3)
+        read_labelled(bomb, 3)
 
 
 def nested_tuples(depth: int) -> bytes:
