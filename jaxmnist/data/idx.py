@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Integer, UInt8
 
 from jaxmnist.constants import DIGITS, SIDE
 from jaxmnist.errors import UserError
@@ -47,7 +47,7 @@ def read_labels(path: Path) -> tuple[UInt8[np.ndarray, " n"], str]:
     return labels.astype(np.uint8), digest
 
 
-def _read(path: Path, *magics: int) -> tuple[Int[np.ndarray, "..."], str]:
+def _read(path: Path, *magics: int) -> tuple[Integer[np.ndarray, "..."], str]:
     content = _unpack(path)
     found, magic = int.from_bytes(content[:4], "big"), magics[0]
     if found not in magics:
