@@ -125,7 +125,8 @@ class Model:
                 return hints.confidence(answers.logits)
             return hints.accuracy(answers.predicted, answers.labels)
 
-        notes = found.notes + hints.find_hints(found.images, score)
+        labelled = found.labels is not None
+        notes = found.notes + hints.find_hints(found.images, score, labelled=labelled)
         scores = None if found.labels is None else self.loaded.task.score(predictions)
         return scores, predictions, notes
 
@@ -162,8 +163,8 @@ class Model:
         if source.name != metadata.data:
             raise UserError(
                 f"this network was trained on {TITLES[metadata.data]}, but here is "
-                f"{TITLES[source.name]}: set {VARIABLE} to the folder of those digits, or give "
-                "your own with --data."
+                f"{TITLES[source.name]}: set {VARIABLE} to the folder of those digits, or "
+                "evaluate images of your own."
             )
         examples = suite_list(
             self.loaded.task,
@@ -187,12 +188,13 @@ class Model:
                     if not os.environ.get(VARIABLE):
                         raise UserError(
                             f"{folder}, where the digits of this run lay, is no folder: set "
-                            f"{VARIABLE} to where they are now, or give your own with --data."
+                            f"{VARIABLE} to where they are now, or evaluate images of your own."
                         )
                     folder = ""
                 return load_source(name, folder, verify=verify)
         raise UserError(
-            f"{path} does not say where the digits come from: give the weights as --weights."
+            f"{path} does not say where the digits come from: evaluate {FILE_NAME}, the weights "
+            "alone."
         )
 
     @cached_property

@@ -99,7 +99,10 @@ def save(folder: Path, state: TrainState, record: Record) -> None:
 
 
 def restore_latest(
-    folder: Path, like: TrainState, log: Callable[[str], None]
+    folder: Path,
+    like: TrainState,
+    log: Callable[[str], None],
+    epochs: Callable[[Record], int | None] = lambda record: None,
 ) -> tuple[TrainState, Record] | None:
     """Returns the newest state that is whole and its record, or None if nothing was ever saved.
 
@@ -107,6 +110,8 @@ def restore_latest(
       folder: of all checkpoints.
       like: a state of the same run: shapes, dtypes and devices.
       log: gets a line for every damaged checkpoint: one whose files are not as they were written.
+      epochs: for how many epochs the run was meant that wrote a record, if for fewer than now; its
+        state has room for the weights of as many.
 
     Raises:
       UserError: if there are checkpoints, but all are damaged; or if one is whole, but cannot be
@@ -121,12 +126,12 @@ def restore_latest(
         path = folder / str(number)
         try:
             flaw = _flaw(path)
-            found = None if flaw else _restore(path, like)
+            found = None if flaw else _restore(path, like, epochs)
         except UNFIT as error:
             raise UserError(
                 f"the checkpoint {path} is whole, but of another version of jaxmnist or Orbax "
                 f"({type(error).__name__}): go on with the version that began the run, or give "
-                "another --workdir."
+                "another workdir."
             ) from error
         except OSError as error:  # permissions, a share that is gone, a disk that fails
             raise UserError(
@@ -143,7 +148,7 @@ def restore_latest(
     if damaged:
         raise UserError(
             f"all checkpoints in {folder} are damaged: put a copy back if you have one, or give "
-            "another --workdir to start again."
+            "another workdir to start again."
         )
     return None
 
@@ -175,13 +180,37 @@ def _disk_fault(error: BaseException | None) -> str | None:
     return None
 
 
-def _restore(path: Path, like: TrainState) -> tuple[TrainState, Record]:
+def _restore(
+    path: Path, like: TrainState, epochs: Callable[[Record], int | None]
+) -> tuple[TrainState, Record]:
+    record = _record(path)
     target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    rows = epochs(record)
+    longer_now = None not in (rows, _rows(like)) and rows != _rows(like)
+    if longer_now:
+        shorter = jax.tree.map(
+            lambda leaf: leaf.update(shape=(leaf.shape[0], rows, *leaf.shape[2:])),
+            target.every_epoch,
+        )
+        target = target._replace(every_epoch=shorter)
     with _orbax() as orbax:
         state: TrainState = orbax.restore(
             path.absolute() / "state", args=ocp.args.StandardRestore(target)
         )
-    return state, _record(path)
+    if longer_now:
+        longer = jax.tree.map(
+            lambda whole, row: jax.device_put(whole.at[:, :rows].set(row), whole.sharding),
+            like.every_epoch,
+            state.every_epoch,
+        )
+        state = state._replace(every_epoch=longer)
+    return state, record
+
+
+def _rows(state: TrainState) -> int | None:
+    """Returns for how many epochs' weights a state has room, None if it keeps none."""
+    leaves = jax.tree.leaves(state.every_epoch)
+    return leaves[0].shape[1] if leaves else None
 
 
 def _numbers(folder: Path) -> list[int]:

@@ -165,7 +165,7 @@ def _parser() -> Parser:
     audit.add_argument(
         "results",
         type=user_path,
-        help="folder of summary.json files (any names) or of finished runs",
+        help="folder of summary.json files (any names) or of finished runs, or a finished run",
     )
     audit.add_argument(
         "--out", type=user_path, metavar="FILE.md", help="write there, not to the screen"
@@ -188,9 +188,7 @@ def _parser() -> Parser:
     bench.add_argument("--augment", action="store_true", help="augment as the recipe says")
     bench.add_argument("--seeds", type=int, default=1, help="models trained; default 1")
     bench.add_argument("--threads", type=int, help="default: a thread for each core")
-    bench.add_argument(
-        "--source", default="auto", help="of digits, as in config.data.source; default auto"
-    )
+    _add_source(bench)
     bench.add_argument("--json", action="store_true", help="print JSON")
     bench.add_argument(
         "--out", type=user_path, metavar="FILE.json", help="write the JSON there, too"
@@ -203,7 +201,7 @@ def _parser() -> Parser:
         "to", choices=goals, metavar="|".join(goals), help="percent of the test digits to be right"
     )
     race.add_argument("--runs", type=int, default=10, help="whole trainings; default 10")
-    race.add_argument("--source", default="auto", help="of digits, as in config.data.source")
+    _add_source(race)
     race.add_argument(
         "--held-out", action="store_true", help="read held-out digits instead: for tuning"
     )
@@ -219,6 +217,15 @@ def _add_network(parser: Parser) -> None:
     network.add_argument("--run", type=user_path, metavar="DIR", help="a finished run's folder")
     network.add_argument(
         "--weights", type=user_path, metavar="FILE", help="a weights file, or a state dict"
+    )
+
+
+def _add_source(parser: Parser) -> None:
+    parser.add_argument(
+        "--source",
+        choices=["auto", "tfds", "dir", "digits8x8"],
+        default="auto",
+        help="of digits, as in config.data.source; default auto",
     )
 
 

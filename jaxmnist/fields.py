@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, get_args, get_type_hints
 
+import numpy as np
+
 from jaxmnist.errors import UserError
 
 Tree = dict[str, Any]  # a nested dictionary, as JSON and ConfigDict have it
@@ -82,8 +84,14 @@ def fraction(default: float, help_text: str) -> Any:
 
 
 def decay(default: float, help_text: str) -> Any:
-    """Declares a decay rate or momentum, in [0, 1)."""
-    rule = Rule(lambda v: is_real(v) and 0 <= v < 1, "at least 0 and below 1")
+    """Declares a decay rate or momentum, in [0, 1) of single precision.
+
+    One that rounds to 1 there would divide by 1 - 1, or never forget.
+    """
+    rule = Rule(
+        lambda v: is_real(v) and 0 <= v < 1 and float(np.float32(v)) < 1,
+        "at least 0 and below 1, at most 0.9999999",
+    )
     return declare(default, help_text, rule)
 
 

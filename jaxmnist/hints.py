@@ -24,12 +24,13 @@ Canvases = Float[np.ndarray, "n 28 width"]
 Score = Callable[[Canvases], float]  # the share that is right, or the mean confidence
 
 
-def find_hints(images: Images, score: Score) -> list[str]:
+def find_hints(images: Images, score: Score, *, labelled: bool) -> list[str]:
     """Returns a sentence that says which change would help most, if one does.
 
     Args:
       images: 0 = ground to 255 = ink, as the network reads them.
       score: of such images; called with some of them, changed, in their order.
+      labelled: whether it is the share that is right, not a mean confidence.
     """
     some = np.asarray(images[:TRIED], np.float32)
     plain = score(some)
@@ -41,7 +42,9 @@ def find_hints(images: Images, score: Score) -> list[str]:
     name = next(each for each in found if found[each] >= found[best] - 0.02)
     if found[name] < max(plain + GAIN, 0.5):
         return []
-    return [f"{name}, {found[name]:.0%} of them would be read right instead of {plain:.0%}"]
+    if labelled:
+        return [f"hint: {name}, {found[name]:.0%} would be read right instead of {plain:.0%}"]
+    return [f"hint: {name}, the answers would be sure to {found[name]:.0%}, not {plain:.0%}"]
 
 
 def invert(images: Canvases) -> Canvases:

@@ -109,6 +109,7 @@ def train(config: Config, workdir: str | Path, *, stop: StopRequest | None = Non
     folder.create()
     with as_user_error(folder.path), locked(folder.path):
         folder.refuse_others()  # another run may have come while the digits were loaded
+        folder.note_epochs()
         run, state = set_up(experiment, folder, stop or StopRequest(), timer)
         state, history = fit(run, state)
         print("evaluating on test digits ...", flush=True)
@@ -276,19 +277,23 @@ def resume(run: Run, state: TrainState) -> tuple[TrainState, int, History]:
     Raises:
       UserError: if the checkpoints are of another configuration or other digits.
     """
-    saved = checkpoint.restore_latest(run.checkpoints, state, print)
+
+    def epochs(record: checkpoint.Record) -> int | None:
+        return run.folder.epochs_of(record.config, len(record.history))
+
+    saved = checkpoint.restore_latest(run.checkpoints, state, print, epochs)
     if saved is None:
         return state, 0, []
     state, record = saved
-    if record.config != run.folder.stored_config_hash():
+    if epochs(record) is None:
         raise UserError(
             f"{run.checkpoints} is of a run with another configuration: remove it to start again, "
-            "or give another --workdir."
+            "or give another workdir."
         )
     if record.data != run.experiment.splits.fingerprint:
         raise UserError(
             f"{run.folder.path} was trained on other digits than {run.experiment.splits.title}: "
-            "give the same data, or another --workdir."
+            "give the same data, or another workdir."
         )
     run.timer.add(record.seconds)
     print(f"resuming {run.folder.path} after {format_position(run, record.step)}", flush=True)
@@ -322,7 +327,7 @@ def check_outcome(run: Run, state: TrainState, step: int, history: History) -> N
         others = f", as were those of the {len(diverged) - 1} other seeds" if diverged[1:] else ""
         raise UserError(
             f"{format_divergence(diverged[0])}{others}: lower schedule.learning_rate and give "
-            f"another --workdir; the state before that step is kept in {run.checkpoints}."
+            f"another workdir; the state before that step is kept in {run.checkpoints}."
         )
     if run.stop.requested:
         raise Interrupted(

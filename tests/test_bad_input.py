@@ -240,7 +240,8 @@ VERBS: list[Case] = [
     ("jaxmnist speedrun", r"required: 98\|99\|99\.4: type"),
     ("jaxmnist speedrun 97", "invalid choice: '97'"),
     ("jaxmnist speedrun 99 --runs 0", "--runs is 0: it must be at least 1"),
-    ("jaxmnist speedrun 99 --source usb", "config.data.source is 'usb': it must be one of"),
+    ("jaxmnist speedrun 99 --source usb", "--source: invalid choice: 'usb'"),
+    ("jaxmnist bench --source usb", "--source: invalid choice: 'usb'"),
 ]
 
 OWN_RECIPE = """
@@ -633,21 +634,21 @@ RUNS: list[Case] = [
     (OF_RUN, "config.json is damaged: put the right", both(MNIST, write(CONFIG, "{"))),
     (
         OF_RUN,
-        "config.json does not say where .*: give",
+        "config.json does not say where .*: evaluate weights.safetensors",
         both(MNIST, write(CONFIG, "{}")),
     ),
     (
         OF_RUN,
-        "config.json does not say where .*: give",
+        "config.json does not say where .*: evaluate weights.safetensors",
         both(MNIST, merge(CONFIG, data={"source": 3, "dir": "", "verify": True})),
     ),
     (
         OF_RUN,
-        "data.source is 'usb'; choose one of",
+        "no source of digits 'usb': choose one of",
         both(MNIST, merge(CONFIG, data={"source": "usb", "dir": "", "verify": True})),
     ),
-    (f"{RUN} --config.seed=7", r"differs in seed \(0 there, 7 here\): give another --workdir"),
-    (f"{SEQ[:-3]}run", "belongs to another configuration, .*: give another --workdir"),
+    (f"{RUN} --config.seed=7", r"differs in seed \(0 there, 7 here\): give another workdir"),
+    (f"{SEQ[:-3]}run", "belongs to another configuration, .*: give another workdir"),
     (RUN, "belongs to .*: give another", merge(CONFIG, model="model_1")),
     (RUN, r"more \(3 there, None here\): give another", merge(CONFIG, more=3)),
     (RUN, "config.json is damaged: put the right one", write(CONFIG, "")),
@@ -712,8 +713,8 @@ PLACES: list[Case] = [
         "launch.py --config=configs/seq.py --workdir=digits",
         "not empty and not a run folder: give",
     ),
-    (f"{SMALL}/{'x' * 300}", "cannot be a run folder .*: give another --workdir"),
-    (SMALL.replace("new", "mine.npz/new"), "cannot be a run folder .*: give another --workdir"),
+    (f"{SMALL}/{'x' * 300}", "cannot be a run folder .*: give another workdir"),
+    (SMALL.replace("new", "mine.npz/new"), "cannot be a run folder .*: give another workdir"),
     (f"{OWN} --predictions none/out.npy", "its folder is not there, make it first"),
     (f"{OWN} --predictions digits", "digits is a folder: name a file"),
     (f"{OWN} --predictions mine.npz/out.npy", "its folder is not there, make it first"),

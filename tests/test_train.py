@@ -143,7 +143,7 @@ def test_a_run_on_the_fallback_does_not_pass_for_mnist(
     summary = json.loads((through / "summary.json").read_text()) | {"config": to_dict(config)}
     folder.write("summary.json", json.dumps(summary))
     monkeypatch.setenv(VARIABLE, str(tmp_path))
-    with pytest.raises(UserError, match="MNIST is at hand now: give another --workdir"):
+    with pytest.raises(UserError, match="MNIST is at hand now: give another workdir"):
         train(config, tmp_path / "run")
 
 
@@ -166,3 +166,70 @@ def test_a_published_recipe_runs_with_its_fixed_list(tmp_path: Path) -> None:
     summary = train(recipe("seq:generalist", SHORT_PUBLISHED), tmp_path / "run")
     assert summary.params == 9_891_489
     assert summary.published is None  # never beside a fallback dataset
+
+
+def plain(**changes: Any) -> Config:
+    """A classifier's recipe of seconds that keeps the weights of every epoch."""
+    short = {
+        "model": SMALL, "epochs": 2, "data.train_examples": 96, "validation.examples": 40,
+        "eval.examples": 40, "schedule.name": "step", "schedule.step.every": 2,
+    }  # fmt: skip
+    return recipe("iterations:tiny", short | changes)
+
+
+def test_a_finished_run_is_trained_longer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To the bits of one that was as long from the start, those of every epoch included."""
+    first = train(plain(), tmp_path / "run")
+    longer = train(plain(epochs=4), tmp_path / "run")
+    said = capsys.readouterr().out
+    assert "is trained longer: 4 epochs, not 2" in said
+    assert "resuming" in said
+    straight = train(plain(epochs=4), tmp_path / "straight")
+    assert first.weights_sha256 != longer.weights_sha256 == straight.weights_sha256
+    assert longer.protocol == straight.protocol
+    assert (first.epochs, longer.epochs) == (2, 4)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config == json.loads(json.dumps(to_dict(plain(epochs=4))))
+    # Now it is a run of four epochs, and no shorter one.
+    train(plain(epochs=4), tmp_path / "run")
+    assert "nothing is repeated" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"epochs \(4 there, 2 here\)"):
+        train(plain(), tmp_path / "run")
+
+
+def test_a_longer_run_that_was_killed_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the worst moment: config.json has the new epochs already, the checkpoints have not."""
+    train(plain(), tmp_path / "run")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "set_up", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(plain(epochs=3), tmp_path / "run")
+    longer = train(plain(epochs=3), tmp_path / "run")
+    straight = train(plain(epochs=3), tmp_path / "straight")
+    assert longer.weights_sha256 == straight.weights_sha256
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule.name": "one_cycle"},  # its rate depends on the number of epochs
+        {"seed": 7},
+        {"schedule.learning_rate": 0.5},
+    ],
+)
+def test_a_run_with_anything_else_changed_is_not_trained_longer(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    same = {key: value for key, value in changes.items() if key == "schedule.name"}
+    folder = RunFolder(tmp_path, plain(epochs=3, **same))
+    folder.create()
+    with pytest.raises(UserError, match=r"belongs to another configuration.*epochs"):
+        RunFolder(tmp_path, plain(epochs=5, **changes))

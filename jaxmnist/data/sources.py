@@ -76,7 +76,8 @@ def load_source(source: str, folder: str = "", *, verify: bool = True) -> Source
         "digits8x8": _from_sklearn,
     }
     if source not in choices:
-        raise UserError(f"data.source is '{source}'; choose one of {', '.join(sorted(choices))}.")
+        known = ", ".join(sorted(choices))
+        raise UserError(f"there is no source of digits '{source}': choose one of {known}.")
     if folder and source not in ("auto", "dir"):
         raise UserError(
             f"data.dir is {folder}, which data.source '{source}' does not read: set data.source to "
@@ -105,10 +106,13 @@ def _auto(folder: str, verify: bool) -> Source:
 def _from_folder(folder: str, verify: bool) -> Source:
     given = folder or os.environ.get(VARIABLE, "")
     if not given:
-        raise UserError(f"data.source is 'dir': set data.dir or {VARIABLE} to MNIST's folder.")
+        raise UserError(
+            f"the source of digits is 'dir': set {VARIABLE} to MNIST's folder (a configuration may "
+            "name it in data.dir)."
+        )
     path = user_path(given)
     if not os.path.isdir(path):  # False, too, where a name is too long
-        place = "data.dir" if folder else VARIABLE
+        place = "config.data.dir" if folder else VARIABLE
         raise UserError(f"{given} is not a folder: set {place} to MNIST's folder.")
     return read_folder(path, source="dir", verify=verify)
 
@@ -149,7 +153,7 @@ def _not_official(path: Path, digest: str) -> str:
             return f"{path} holds what belongs in {name}: the files are swapped, rename them."
     return (
         f"{path} is not MNIST's own file (sha256 {digest[:12]}...): fetch it again, "
-        "or give --config.data.verify=False if these digits are meant."
+        "or train with config.data.verify=False if these digits are meant."
     )
 
 
@@ -171,6 +175,8 @@ def in_cache() -> bool:
 
 def _from_tfds() -> Source:
     folder = cache_folder() / "mnist"
+    if not in_cache() and os.environ.get(VARIABLE):  # the same files, and no network needed
+        return _from_folder("", verify=True)
     if not in_cache():
         _download(folder)
     return read_folder(folder, source="tfds", verify=True)
@@ -185,13 +191,13 @@ def _download(folder: Path) -> None:
     except ImportError:
         raise UserError(
             "tensorflow-datasets is not installed, so MNIST cannot be downloaded: install it, or "
-            f"set {VARIABLE} to a folder with the four files and data.source to dir."
+            f"set {VARIABLE} to a folder with the four files."
         ) from None
     infos = tfds.builder("mnist", data_dir=str(folder.parent / "tfds")).url_infos
     if not _reachable(next(iter(infos))):
         raise UserError(
             "MNIST is not in the cache and there is no network to download it: go online, or set "
-            f"{VARIABLE} to a folder with the four files and data.source to dir."
+            f"{VARIABLE} to a folder with the four files."
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)

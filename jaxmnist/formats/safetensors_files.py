@@ -19,7 +19,7 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
     try:
         if path.is_dir():
-            raise UserError(f"{path} is a folder: name a file, or give a run's folder as --run.")
+            raise UserError(f"{path} is a folder: name a file, or a finished run's folder.")
         if not path.is_file():
             path.stat()
             raise UserError(f"{path} is no file: use the weights.safetensors of a run.")

@@ -37,5 +37,5 @@ def as_user_error(folder: Path) -> Iterator[None]:
         raise UserError(
             "this recipe needs more memory than there is: lower config.batch_size, "
             "config.num_seeds or config.epochs (config.eval.every_epoch keeps the weights of all), "
-            "and give another --workdir."
+            "and give another workdir."
         ) from error

@@ -16,7 +16,10 @@ from jaxmnist.typed_json import from_json
 
 # What a process leaves that was killed before its folder had a configuration.
 BEGUN = {"plots", "config.json.partial"}
-START_AGAIN = "put the right one there, or give another --workdir"
+START_AGAIN = "put the right one there, or give another workdir"
+# Schedules that do not depend on the number of epochs: such a run can be trained longer.
+ENDLESS = ("constant", "step", "plateau")
+MOST_TRIED = 10_000  # numbers of epochs, when a checkpoint's is looked for
 REPEAT_THE_END = "remove it, and rerun to write it again from the last checkpoint"
 
 
@@ -46,15 +49,15 @@ class RunFolder:
         """
         path = self.path / "config.json"
         if path.exists():
-            if changes := self._differences(path, read_json(path)):
+            stored = read_json(path)
+            changes = self._differences(path, stored)
+            if changes and not self._goes_on(path, stored):
                 raise UserError(
                     f"{self.path} belongs to another configuration, which differs in {changes}: "
-                    "give another --workdir."
+                    "give another workdir."
                 )
         elif self.path.exists() and {file.name for file in self.path.iterdir()} - BEGUN:
-            raise UserError(
-                f"{self.path} is not empty and not a run folder: give another --workdir."
-            )
+            raise UserError(f"{self.path} is not empty and not a run folder: give another workdir.")
 
     def create(self) -> None:
         """Creates the folder with its `config.json`, unless they are there.
@@ -81,6 +84,39 @@ class RunFolder:
                 with contextlib.suppress(OSError):  # it was not made, or is not empty
                     folder.rmdir()
             raise _unusable(self.path, error.strerror) from None
+
+    def note_epochs(self) -> None:
+        """Writes the number of epochs into `config.json`, if the run is to be longer than it was.
+
+        Raises:
+          UserError: if it cannot be written.
+        """
+        stored = read_json(self.path / "config.json")
+        if self._goes_on(self.path / "config.json", stored):
+            before, stored["epochs"] = stored["epochs"], self.config.epochs
+            print(
+                f"{self.path} is trained longer: {self.config.epochs} epochs, not {before}",
+                flush=True,
+            )
+            self.write("config.json", json.dumps(stored, indent=2, sort_keys=True) + "\n")
+
+    def epochs_of(self, config_hash_: str, done: int) -> int | None:
+        """Returns for how many epochs a run was meant whose configuration has a hash.
+
+        Args:
+          config_hash_: as `stored_config_hash` returned it then.
+          done: the epochs that it had made, which were no more.
+
+        Returns:
+          The epochs, None if it was another run.
+        """
+        stored = read_json(self.path / "config.json")
+        epochs = [self.config.epochs]
+        if self.config.schedule.name in ENDLESS:
+            epochs += range(max(done, 1), min(self.config.epochs, done + MOST_TRIED))
+        return next(
+            (n for n in epochs if config_hash(stored | {"epochs": n}) == config_hash_), None
+        )
 
     def stored_config_hash(self) -> str:
         """Returns the hash of `config.json` as it lies on the disk, old field names included.
@@ -111,7 +147,7 @@ class RunFolder:
         return self.write(name, "".join(json.dumps(row) + "\n" for row in rows))
 
     def summary(self) -> Summary | None:
-        """Returns the summary of a finished run, None of an unfinished one.
+        """Returns the summary of a finished run, None of an unfinished one, or if it is to go on.
 
         Raises:
           UserError: if it is damaged, or of another configuration.
@@ -126,9 +162,19 @@ class RunFolder:
             raise UserError(
                 f"{path} is damaged, or of another version ({error}): {REPEAT_THE_END}."
             ) from None
+        if self._goes_on(path, summary.config):
+            return None
         if self._differences(path, summary.config):
             raise UserError(f"{path} is of another configuration: {REPEAT_THE_END}.")
         return summary
+
+    def _goes_on(self, path: Path, stored: Mapping[str, Any]) -> bool:
+        """Returns whether this run is a stored one with more epochs, which its schedule allows."""
+        before = stored.get("epochs")
+        if type(before) is not int or not 0 < before < self.config.epochs:
+            return False
+        same = not self._differences(path, {**stored, "epochs": self.config.epochs})
+        return same and self.config.schedule.name in ENDLESS
 
     def _differences(self, path: Path, stored: Mapping[str, Any]) -> str:
         """Returns how a stored configuration differs from this run's; empty if it does not."""
@@ -174,4 +220,4 @@ def read_json(path: Path, fix: str = START_AGAIN) -> dict[str, Any]:
 
 def _unusable(path: Path, reason: str | None) -> UserError:
     readable = str(path).encode(errors="replace").decode()
-    return UserError(f"{readable} cannot be a run folder ({reason}): give another --workdir.")
+    return UserError(f"{readable} cannot be a run folder ({reason}): give another workdir.")

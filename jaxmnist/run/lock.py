@@ -41,7 +41,7 @@ def locked(folder: Path) -> Iterator[None]:
                 owner = path.read_text(encoding="utf-8", errors="replace").strip() or owner
             raise UserError(
                 f"{folder} is in use by {owner}: wait until that has ended, or give another "
-                "--workdir."
+                "workdir."
             ) from None
         except OSError as error:
             if error.errno not in UNSUPPORTED:

@@ -238,7 +238,7 @@ def finished_summary(folder: RunFolder) -> Summary | None:
     if data.source == "auto" and summary.data.source == "digits8x8" and at_hand:
         raise UserError(
             f"{folder.path} holds a finished run on the fallback dataset, and MNIST is at hand "
-            "now: give another --workdir."
+            "now: give another workdir."
         )
     if not (folder.path / FILE_NAME).exists():
         raise UserError(

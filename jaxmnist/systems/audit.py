@@ -51,11 +51,18 @@ class Row:
 def read_results(folder: Path) -> list[Result]:
     """Reads all summaries in a folder: JSON files of any name, and those of run folders in it.
 
+    A run's folder has its own summary.
+
     Raises:
       UserError: if there are none, or one cannot be read.
     """
     results: list[Result] = []
-    for path in sorted([*folder.glob("*.json"), *folder.glob("*/summary.json")]):
+    paths = sorted([*folder.glob("*.json"), *folder.glob("*/summary.json")])
+    if (folder / "config.json").exists():  # it is a run's folder itself
+        paths = [folder / "summary.json"]
+        if not paths[0].exists():
+            raise UserError(f"{folder} is a run that has not ended: give finished ones.")
+    for path in paths:
         file = path.relative_to(folder).as_posix()
         try:
             if not path.is_file():  # a pipe may wait for ever

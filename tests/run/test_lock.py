@@ -40,7 +40,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_second_process_is_told_who_is_in(
     tmp_path: Path, holder: "subprocess.Popen[str]"
 ) -> None:
-    with pytest.raises(UserError, match=rf"in use by process {holder.pid} on .*another --workdir"):
+    with pytest.raises(UserError, match=rf"in use by process {holder.pid} on .*another workdir"):
         locked(tmp_path).__enter__()
     # That it asked has not let go of the other's lock, nor forgotten whose it is.
     with pytest.raises(UserError, match=f"process {holder.pid} "):
