@@ -18,7 +18,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxmnist.errors import UserError
-from jaxmnist.files import atomic_remove, atomic_rename, atomic_write, partial_path
+from jaxmnist.files import atomic_remove, atomic_rename, atomic_write, can_sync, partial_path
 from jaxmnist.state import TrainState
 from jaxmnist.typed_json import from_json
 
@@ -79,7 +79,7 @@ def save(folder: Path, state: TrainState, record: Record) -> None:
         for leftover in folder.glob(partial_path(Path("*")).name):
             atomic_remove(leftover)
         partial.mkdir()
-        with _orbax() as orbax:
+        with _orbax() as orbax, _syncs_that_work(partial):
             orbax.save(partial.absolute() / "state", args=ocp.args.StandardSave(_on_host(state)))
         atomic_write(partial / "record.json", json.dumps(dataclasses.asdict(record)))
         atomic_write(partial / "checksums.json", json.dumps(_checksums(partial), indent=2))
@@ -166,6 +166,27 @@ def _on_host(state: TrainState) -> TrainState:
 
 def _orbax() -> ocp.Checkpointer:
     return ocp.Checkpointer(ocp.StandardCheckpointHandler())
+
+
+@contextlib.contextmanager
+def _syncs_that_work(folder: Path) -> Iterator[None]:
+    """Keeps TensorStore from syncing where folders cannot be synced, which it takes for a fault.
+
+    `atomic_rename` syncs every file afterwards. Orbax has no option for it.
+    """
+    if can_sync(folder):
+        yield
+        return
+    from orbax.checkpoint._src.serialization import tensorstore_utils
+
+    contexts = (tensorstore_utils._BASE_TS_CONTEXT, tensorstore_utils._DEFAULT_OCDBT_TS_CONTEXT)
+    for context in contexts:
+        context["file_io_sync"] = False
+    try:
+        yield
+    finally:
+        for context in contexts:
+            del context["file_io_sync"]
 
 
 def _disk_fault(error: BaseException | None) -> str | None:

@@ -2,6 +2,7 @@
    changes something under the folder FAULT_UNDER, and at number FAULT_AT ends the process (FAULT_HOW=kill)
    or fails with that errno (FAULT_HOW=28, say: no space left). With FAULT_STAYS all that takes
    space fails from then on; removing goes on working, as on a full disk.
+   FAULT_FOLDER_SYNC=22 is another disk: one on which folders cannot be synced, with that errno.
    At its end the process writes how many operations it counted to the file FAULT_COUNT. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -101,6 +103,12 @@ ssize_t writev(int file, const struct iovec *parts, int count) {
   return REAL(ssize_t, writev, int, const struct iovec *, int)(file, parts, count);
 }
 int fsync(int file) {
+  const char *unsupported = getenv("FAULT_FOLDER_SYNC");
+  struct stat status;
+  if (unsupported && !fstat(file, &status) && S_ISDIR(status.st_mode)) {
+    errno = atoi(unsupported);
+    return -1;
+  }
   return file_fails(file, 1) ? -1 : REAL(int, fsync, int)(file);
 }
 int fdatasync(int file) {

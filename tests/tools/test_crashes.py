@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import ROOT, write_config_file
+from tests.helpers import ROOT, run_python, write_config_file
 from tools.kill_points import search
 from tools.storage_faults import compile_faults
 
@@ -20,6 +20,22 @@ def test_five_kills_leave_the_same_bits(tmp_path: Path) -> None:
     assert sum(one["kills"] for one in outcomes) >= 5
     assert sum(one["mismatches"] for one in outcomes) == 0
     assert sum(one["finished"] for one in outcomes) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [22, 95])  # not permitted on folders, not supported
+def test_a_disk_on_which_folders_cannot_be_synced_is_no_fault(number: int, tmp_path: Path) -> None:
+    """As some shares are: for Python, and for Orbax's own library, too."""
+    if not (library := compile_faults(tmp_path)):
+        pytest.skip("needs Linux and a C compiler")
+    config = write_config_file(tmp_path / "small.py", {"epochs": 1})
+    environment = {"LD_PRELOAD": str(library), "FAULT_FOLDER_SYNC": str(number)}
+    workdir = tmp_path / "run"
+    for said in ("cannot sync folders", "nothing is repeated"):
+        done = run_python("launch.py", f"--config={config}", f"--workdir={workdir}", **environment)
+        assert done.returncode == 0, done.stderr[-2_000:]
+        assert said in done.stdout
+    assert (workdir / "checkpoints" / "1" / "checksums.json").exists()
 
 
 @pytest.mark.slow
