@@ -56,6 +56,13 @@ RECIPES = {
         "--config.schedule.name=plateau",
         "--config.schedule.plateau.patience=0",
     ),
+    "classifier, constant, three seeds": (
+        "--config=configs/speedrun.py:tiny",
+        "--config.schedule.name=constant",
+        "--config.num_seeds=3",
+        "--config.eval.every_epoch=True",
+        "--config.validation.batch_means=True",
+    ),
 }
 
 
