@@ -10,6 +10,7 @@ import pytest
 from jaxmnist import cli, config
 from jaxmnist.data.sources import VARIABLE, load_source
 from jaxmnist.errors import UserError
+from jaxmnist.parser import make_parser
 from tests.helpers import ROOT
 
 PACKAGE = ROOT / "jaxmnist"
@@ -17,7 +18,8 @@ PACKAGE = ROOT / "jaxmnist"
 # there are no flags. What is not named here is spoken everywhere.
 EVERYWHERE = ("train", "evaluate", "export", "bench", "speedrun", "python")
 DOORS = {
-    "cli.py": ("cli",),  # each verb's own; test_the_command_line_names_its_own_flags
+    "cli.py": ("cli",),
+    "parser.py": ("cli",),  # each verb's own; test_the_command_line_names_its_own_flags
     "job.py": ("train",),
     "recipes.py": ("train", "python"),
     "config.py": ("train", "python"),
@@ -62,7 +64,7 @@ def messages() -> list[tuple[str, int, str]]:
 def flags_of(verb: str) -> set[str]:
     if verb == "train":
         return {"workdir", "config", "help"}
-    (verbs,) = (a for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction))
+    (verbs,) = (a for a in make_parser()._actions if isinstance(a, argparse._SubParsersAction))
     if verb == "cli":
         return {flag for each in verbs.choices for flag in flags_of(each) if each != "train"}
     options = [
