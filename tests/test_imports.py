@@ -15,7 +15,7 @@ LAYERS = [
     ["config", "models", "outputs"],
     ["formats", "optim", "recipes"],
     ["data"],
-    ["generate", "sharding"],
+    ["generate", "hints", "sharding"],
     ["state", "tasks"],
     ["steps", "systems", "weights"],
     ["checkpoint", "evaluation", "experiment"],
@@ -23,7 +23,7 @@ LAYERS = [
     ["bench", "testing"],
     ["training"],
     ["api", "job"],
-    ["__init__", "answers"],
+    ["__init__", "answers", "parser"],
     ["cli"],
     ["__main__"],
 ]
