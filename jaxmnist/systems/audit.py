@@ -9,7 +9,7 @@ from pathlib import Path
 from jaxmnist.errors import UserError
 from jaxmnist.systems.listing import list_models
 from jaxmnist.systems.logs import Compared, format_logs
-from jaxmnist.systems.published import SYSTEMS, Published
+from jaxmnist.systems.published import SYSTEMS, Published, fraction
 from jaxmnist.systems.results import NOTHING, Protocol, Result, Spread, parse_result
 
 HEAD = """\
@@ -141,6 +141,13 @@ def interval(of: Spread, *, one_run: bool = False) -> tuple[float, float] | None
     return of.mean - half, of.mean + half
 
 
+def claimed(published: Published) -> str:
+    """Returns a claim as it was made, and what its code's output says instead, if it does."""
+    if fraction(published.claim) == published.value:
+        return published.claim
+    return f"{published.claim} (its output: {100 * published.value:.2f})"
+
+
 def percent(of: Spread | None) -> str:
     """Formats mean and sd in percent."""
     if of is None:
@@ -167,7 +174,7 @@ def audit(results: Sequence[Result], logs: Sequence[Compared] = ()) -> str:
         cells = [
             str(row.number),
             row.name,
-            row.published.claim,
+            claimed(row.published),
             f"{row.published.measured_on}, {row.published.quoted} epoch",
             percent(ours),
             str(len(ours.values)) if ours else "-",
@@ -202,7 +209,7 @@ def other_recipes(rows: Sequence[Row]) -> list[str]:
         for run in (row.as_run, *row.others) if row.others else ():
             if run and (ours := as_published(run)):
                 cells = [
-                    row.name, run.name, str(run.epochs), row.published.claim, percent(ours),
+                    row.name, run.name, str(run.epochs), claimed(row.published), percent(ours),
                     str(len(ours.values)), percent(_protocol(run).last_epoch),
                     verdict(row.published, ours),
                 ]  # fmt: skip
@@ -223,7 +230,7 @@ def table(results: Sequence[Result]) -> str:
         cells = [
             row.name,
             f"{parameters[row.name]:,}",
-            row.published.claim,
+            claimed(row.published),
             row.published.measured_on,
             percent(ours),
             percent(test),

@@ -103,7 +103,7 @@ SYSTEMS: dict[str, System] = {
     "model_3": _classifier(
         "models", "model_3", "99.46", TEST, "last",
         "Described as one cycle with turns of 7 degrees; the published code kept the first rate "
-        "and turned by 15. Its log was not made by that code: see below.",
+        "and turned by 15. Its log was not made by that code: see *The log of model_3*.",
         others=("model_3_as_logged",),
     ),
     "v_1": _classifier(

@@ -176,7 +176,7 @@ def test_claims_are_shown_as_they_were_made(tmp_path: Path) -> None:
     )
     assert SYSTEMS["seq-specialist"].published.claims["inverted"] == "~0"
     text = audit(read_results(write(tmp_path, summary("iteration_1_as_run", "iteration_1", 0.97))))
-    assert row(text, "iteration_1")[2] == "82.1"
+    assert row(text, "iteration_1")[2] == "82.1 (its output: 97.02)"
     assert "97.02 %" in text
 
 
