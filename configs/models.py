@@ -50,12 +50,14 @@ def model_3_as_run() -> ConfigDict:
 def model_3_as_logged() -> ConfigDict:
     """What made the published log of system 5, as far as can be told: see AUDIT.md.
 
-    The optimizer is that of Models 1 and 2, which are the script's defaults.
+    Of the recipes that were tried it comes nearest, epoch by epoch; neither rate nor shift stands
+    in the published code.
     """
     config = model_3_as_run()
     config.name = "model_3_as_logged"
-    config.schedule.learning_rate = 0.01
+    config.schedule.learning_rate = 0.015
     config.optimizer.momentum = 0.9
+    config.augment.translate = 0.1
     return config
 
 

@@ -207,7 +207,7 @@ def _restore(
     record = _record(path)
     target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     rows = epochs(record)
-    longer_now = None not in (rows, _rows(like)) and rows != _rows(like)
+    longer_now = rows is not None and rows != (_rows(like) or rows)
     if longer_now:
         shorter = jax.tree.map(
             lambda leaf: leaf.update(shape=(leaf.shape[0], rows, *leaf.shape[2:])),

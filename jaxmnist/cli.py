@@ -80,8 +80,8 @@ def _export(chosen: argparse.Namespace) -> None:
         original = ORIGINAL_NAMES.get(loaded.metadata.model)
         if original is None:
             raise UserError(
-                f"the original layer names of {loaded.metadata.model} are not known, as no code of "
-                "it was published: leave --names out."
+                f"no code of {loaded.metadata.model} was published, so that it has no original "
+                "layer names: leave --names out."
             )
         if original.unused:
             print(
@@ -108,7 +108,8 @@ def _evaluate(chosen: argparse.Namespace) -> None:
     from jaxmnist.outputs import check_outputs
     from jaxmnist.runtime import configure_jax
 
-    check_outputs(chosen.predictions, inputs=[chosen.data, chosen.weights])
+    read = chosen.data.rglob("*") if chosen.data and chosen.data.is_dir() else [chosen.data]
+    check_outputs(chosen.predictions, inputs=[*read, chosen.weights])
     configure_jax()
     model = _load(chosen)
     answer, predictions = (

@@ -17,7 +17,9 @@ from jaxmnist.data.images import Images
 BOX = 20  # pixels of the larger side of MNIST's digits
 FAINT = 0.25  # of the darkest pixel: what is below is no ink
 GOOD = 0.9  # a score from which on there is nothing to hint at
-GAIN = 0.15  # of the score, that makes a change worth naming
+GAIN = 0.15  # of the share that is right, that makes a change worth naming
+LEFT = 0.4  # of the doubt, at most, where there are no labels
+FEWEST = 8  # images: of fewer a change is easily read better by chance
 TRIED = 300  # images at most
 
 Canvases = Float[np.ndarray, "n 28 width"]
@@ -34,17 +36,19 @@ def find_hints(images: Images, score: Score, *, labelled: bool) -> list[str]:
     """
     some = np.asarray(images[:TRIED], np.float32)
     plain = score(some)
-    if plain >= GOOD or not some.max():
+    if plain >= GOOD or not some.max() or len(some) < FEWEST:
         return []
     found = {name: score(change(some)) for name, change in CHANGES.items()}
     best = max(found, key=lambda name: found[name])
     # The simplest change that is about as good.
     name = next(each for each in found if found[each] >= found[best] - 0.02)
-    if found[name] < max(plain + GAIN, 0.5):
+    enough = plain + GAIN if labelled else 1 - LEFT * (1 - plain)
+    if found[name] < max(enough, 0.5):
         return []
+    which = f"of the first {TRIED:,} images " if len(images) > TRIED else ""
     if labelled:
-        return [f"hint: {name}, {found[name]:.0%} would be read right instead of {plain:.0%}"]
-    return [f"hint: {name}, the answers would be sure to {found[name]:.0%}, not {plain:.0%}"]
+        return [f"hint: {name}, {which}{found[name]:.0%} would be right instead of {plain:.0%}"]
+    return [f"hint: {name}, {which}the answers would be sure to {found[name]:.0%}, not {plain:.0%}"]
 
 
 def invert(images: Canvases) -> Canvases:

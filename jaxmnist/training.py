@@ -109,7 +109,8 @@ def train(config: Config, workdir: str | Path, *, stop: StopRequest | None = Non
     folder.create()
     with as_user_error(folder.path), locked(folder.path):
         folder.refuse_others()  # another run may have come while the digits were loaded
-        folder.note_epochs()
+        if before := folder.epochs_before():
+            print(f"{folder.path} is trained longer: {config.epochs} epochs, not {before}")
         run, state = set_up(experiment, folder, stop or StopRequest(), timer)
         state, history = fit(run, state)
         print("evaluating on test digits ...", flush=True)
@@ -304,6 +305,7 @@ def save(
     run: Run, state: TrainState, step: int, history: History, error: float | None = None
 ) -> None:
     """Saves a checkpoint; `error` is the validation error, None within an epoch."""
+    run.folder.note_epochs()  # not before: a run that was not trained longer stays as it was
     record = checkpoint.Record(
         step=step,
         error=error,

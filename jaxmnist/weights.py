@@ -91,7 +91,7 @@ def load_weights(path: Path) -> Loaded:
       UserError: if the file is missing, damaged, not finite, or does not fit the network it names;
         or if a state dict fits none.
     """
-    if path.is_file() and (path.suffix in TORCH_SUFFIXES or is_zipfile(path)):
+    if path.is_file() and (is_zipfile(path) or _named_torch(path)):
         return _from_state_dict(path, read_pth(path))
     flat, entries = read_arrays(path)
     if "jaxmnist" not in entries:
@@ -124,8 +124,19 @@ def load_weights(path: Path) -> Loaded:
     return Loaded(network, weights, task, metadata)
 
 
+def _named_torch(path: Path) -> bool:
+    """Returns whether a file has a name as torch.save's, and is not a safetensors file."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    return path.suffix in TORCH_SUFFIXES and start[8:] != b"{"
+
+
 def _from_state_dict(path: Path, state: Mapping[str, np.ndarray]) -> Loaded:
     """Takes a state dict for the weights of the model that it fits, to be tested on MNIST."""
+    halves = {name for name, array in state.items() if array.dtype in (np.float16, np.float64)}
+    state = {
+        name: array.astype(np.float32) if name in halves else array for name, array in state.items()
+    }
     try:
         found = identify(state)
     except UserError as error:
@@ -144,6 +155,10 @@ def _from_state_dict(path: Path, state: Mapping[str, np.ndarray]) -> Loaded:
     variables = jax.tree.map(jnp.asarray, dict(found.variables))
     weights = Weights(variables["params"], variables.get("batch_stats", {}))
     notes = [f"{path} is read as the state dict of {found.model}."]
+    if halves:
+        notes += ["Its numbers of another precision are read as float32."]
+    if found.max_length > 1:
+        notes += [f"It is taken to read at most {found.max_length} digits."]
     if found.unused:
         layers = dict.fromkeys(name.rpartition(".")[0] for name in found.unused)
         notes += [f"Its {', '.join(layers)} are left out: the published network never uses them."]
@@ -156,6 +171,10 @@ def _check_finite(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             raise UserError(
                 f"{path} holds numbers that are not finite in {name}: use the weights of another "
                 "run or epoch."
+            )
+        if name.endswith(("running_var", ".var")) and value.min() < 0:
+            raise UserError(
+                f"{path} has negative variances in {name}: use the weights of another run or epoch."
             )
 
 

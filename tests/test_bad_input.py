@@ -513,7 +513,12 @@ OWN_IMAGES: list[Case] = [
     (OWN, r"y is bool of shape \(2, 10\)", npz(x=IMAGES, y=np.ones((2, 10), bool))),
     ("jaxmnist evaluate --run run --data none.csv", "none.csv does not exist: name a CSV"),
     ("jaxmnist evaluate --run run --data mine.csv", "has 3 columns", write("mine.csv", b"1,2,3\n")),
-    ("jaxmnist evaluate --run run --data mine.csv", "table of numbers", write("mine.csv", b"")),
+    (
+        "jaxmnist evaluate --run run --data mine.csv",
+        "has no rows: give",
+        write("mine.csv", b"a,b\n"),
+    ),
+    ("jaxmnist evaluate --run run --data mine.csv", "has no rows: give", write("mine.csv", b"")),
     ("jaxmnist evaluate --run run --data mine.csv", "table of numbers", write("mine.csv", b"a\nb")),
     ("jaxmnist evaluate --run run --data mine.csv", "table of", write("mine.csv", b"\xff\xfe,1")),
     (OWN, "y is bool .*; make it integers", npz(x=IMAGES, y=LABELS.astype(bool))),

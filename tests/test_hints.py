@@ -83,6 +83,20 @@ def test_without_labels_it_speaks_of_confidence() -> None:
     assert "the answers would be sure to 100%" in said
 
 
+def test_of_doubt_most_has_to_go() -> None:
+    """Without labels a network may be sure of nonsense: 84 % of inverted digits, once."""
+
+    def sure(images: np.ndarray) -> float:
+        return 0.99 if images[0, 0, 0] == 0 else 0.84
+
+    assert hints.find_hints(255 - FAR, sure, labelled=False)
+    assert not hints.find_hints(255 - FAR, lambda x: min(sure(x), 0.89), labelled=False)
+
+
+def test_a_few_images_say_nothing() -> None:
+    assert hints.find_hints(255 - FAR[:7], reader(FAR[:7]), labelled=True) == []
+
+
 def test_what_no_change_helps_has_no_hint() -> None:
     noise = np.random.RandomState(0).uniform(0, 255, FAR.shape).astype(np.float32)
     assert hint(noise) == ""

@@ -32,12 +32,14 @@ TEST = [
 BASE = "models:model_3_as_logged"
 # What is changed of that recipe, by name; the first is what the published code did.
 GRID: dict[str, dict[str, Any]] = {
-    "as run: rate 0.004, momentum 0.95": {
-        "schedule.learning_rate": 0.004, "optimizer.momentum": 0.95,
+    "as run: rate 0.004, momentum 0.95, moved by 2 pixels": {
+        "schedule.learning_rate": 0.004, "optimizer.momentum": 0.95, "augment.translate": 2 / 28,
     },
-    "rate 0.01, momentum 0.9 (its defaults)": {},
-    "rate 0.01, momentum 0.9, turned by 7 degrees": {"augment.rotation_degrees": 7.0},
-    "rate 0.01, momentum 0.95": {"optimizer.momentum": 0.95},
+    "the script's defaults: rate 0.01, momentum 0.9, moved by 2 pixels": {
+        "schedule.learning_rate": 0.01, "augment.translate": 2 / 28,
+    },
+    "rate 0.01, momentum 0.9, moved by 10 %": {"schedule.learning_rate": 0.01},
+    "rate 0.015, momentum 0.9, moved by 10 %": {},
 }  # fmt: skip
 
 
@@ -90,8 +92,9 @@ def columns(run: Path) -> dict[str, Any]:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     summary = json.loads((run / "summary.json").read_text())
     found: dict[str, Any] = {
-        key: summary[key] for key in ("config", "data", "device", "versions", "git_commit")
+        key: summary[key] for key in ("data", "device", "versions", "git_commit")
     }
+    found["config"] = {k: v for k, v in summary["config"].items() if k not in ("name", "system")}
     for column, field, log in (
         ("train", "train_accuracy", TRAIN), ("test", "validation_accuracy", TEST),
     ):  # fmt: skip

@@ -10,11 +10,12 @@ from jaxtyping import Int
 from jaxmnist.constants import SIDE
 from jaxmnist.data.images import Images, is_one_hot, pad_images, pad_labels
 from jaxmnist.data.npz import read_npz
-from jaxmnist.data.sources import read_folder
+from jaxmnist.data.sources import read_test_digits
 from jaxmnist.errors import UserError
 from jaxmnist.files import read_bounded
 
 PIXELS = SIDE * SIDE
+LABEL_NAMES = ("label", "labels", "y", "class", "digit", "target")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def read_labelled(path: Path, max_length: int, *, has_blank: bool = True) -> Lab
     """Reads images and labels and pads both on the right to sequences of `max_length`.
 
     Args:
-      path: an npz file; a CSV file of rows of 784 pixels, a label before them; or a folder of idx
+      path: an npz file; a CSV file of rows of 784 pixels and perhaps a label; or a folder of idx
         files, whose test digits are taken.
       max_length: how many digits the network reads.
       has_blank: whether it has a class for nothing.
@@ -41,7 +42,7 @@ def read_labelled(path: Path, max_length: int, *, has_blank: bool = True) -> Lab
     notes: list[str] = []
     labels: np.ndarray | None
     if path.is_dir():
-        test = read_folder(path, source="dir", verify=False).test
+        test = read_test_digits(path)
         images, labels = np.asarray(test.images), np.asarray(test.labels)
         notes.append(f"{path}: its {len(labels):,} test digits are taken")
     elif path.suffix.lower() == ".csv":
@@ -63,7 +64,9 @@ def read_labelled(path: Path, max_length: int, *, has_blank: bool = True) -> Lab
 
 
 def read_csv(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Reads rows of 784 pixels, or of a label and 784 pixels, under a line of names or none.
+    """Reads rows of 784 pixels and perhaps a label, under a line of names or none.
+
+    Without names a label comes first; else the column of that name is it.
 
     Raises:
       UserError: if it is missing, damaged, or of another form.
@@ -73,29 +76,50 @@ def read_csv(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             path.stat()
             raise UserError(f"{path} is no file: name a CSV file.")
         with path.open("rb") as file:
-            content = bytes(read_bounded(file, path))
-        first, _, _ = content.partition(b"\n")
-        names = first.decode().strip().split(",")
-        header = not names[-1].strip().strip('"').isdigit()
-        rows = np.loadtxt(
-            io.StringIO(content.decode()),
-            delimiter=",",
-            skiprows=int(header),
-            ndmin=2,
-            quotechar='"',
-        )
+            text = bytes(read_bounded(file, path)).decode("utf-8-sig")
+        first, _, rest = text.partition("\n")
+        delimiter = ";" if first.count(";") > first.count(",") else ","
+        names = [name.strip().strip('"').lower() for name in first.split(delimiter)]
+        header = not _are_numbers(names) or names[-2:] == [str(PIXELS - 2), str(PIXELS - 1)]
+        lines = rest if header else text
+        if not lines.strip():
+            raise UserError(f"{path} has no rows: give one for every image.")
+        rows = np.loadtxt(io.StringIO(lines), delimiter=delimiter, ndmin=2, quotechar='"')
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: name a CSV file.") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): check it.") from None
-    except (ValueError, Warning) as error:  # not numbers, rows of other lengths, not UTF-8, none
-        reason = str(error).partition(";")[0].rstrip(".")
+    except ValueError as error:  # not numbers, rows of other lengths, or not UTF-8
+        reason = str(error).partition("; use")[0].rstrip(".")
         raise UserError(f"{path} is not a table of numbers ({reason}): correct it.") from None
-    if rows.shape[1] not in (PIXELS, PIXELS + 1) or not np.array_equal(rows, rows.round()):
+    if rows.shape[1] not in (PIXELS, PIXELS + 1):
         raise UserError(
-            f"{path} has {rows.shape[1]} columns: give rows of 784 whole pixels from 0 to 255, or "
-            "of a label and 784 pixels."
+            f"{path} has {rows.shape[1]} columns: give rows of 784 pixels, or of a label and 784 "
+            "pixels."
         )
     if rows.shape[1] == PIXELS:
-        return rows.astype(np.int64), None
-    return rows[:, 1:].astype(np.int64), rows[:, 0].astype(np.int64)
+        return _whole(rows), None
+    label = 0
+    if header:
+        named = [number for number, name in enumerate(names) if name in LABEL_NAMES]
+        if len(named) != 1:
+            raise UserError(
+                f"{path} has 785 columns, and its first line does not say which is the label: call "
+                "that one label."
+            )
+        label = named[0]
+    return _whole(np.delete(rows, label, axis=1)), _whole(rows[:, label])
+
+
+def _are_numbers(words: list[str]) -> bool:
+    try:
+        [float(word) for word in words]
+    except ValueError:
+        return False
+    return True
+
+
+def _whole(values: np.ndarray) -> np.ndarray:
+    """Returns numbers as integers, if they are some that may be pixels or labels."""
+    sound = np.isfinite(values).all() and np.abs(values).max() < 2**31
+    return values.astype(np.int64) if sound and (values == values.round()).all() else values

@@ -48,7 +48,11 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, str]
             members = {name.removesuffix(".npy") for name in archive.namelist()}
             # With different cases, too: scikit-learn's X.
             spelt = {name.lower(): name for name in sorted(members)}
-            x, y = next((pair for pair in NAMES if pair[0] in spelt), NAMES[0])
+            whole = [pair for pair in NAMES if spelt.keys() >= set(pair)]
+            alone = [pair for pair in NAMES if pair[0] in spelt]
+            x, y = [*whole, *alone, NAMES[0]][0]
+            if (x, y) not in whole and (other := [name for _, name in NAMES if name in spelt]):
+                y = other[0]  # x, labels
             if x not in spelt:
                 raise UserError(f"{path} needs images, x, and their labels, y: name {MADE}.")
             images = _array(path, file, archive, spelt[x])

@@ -137,12 +137,33 @@ def read_folder(folder: Path, *, source: str, verify: bool) -> Source:
     return Source(train, test, source, official)
 
 
+def read_test_digits(folder: Path) -> Dataset:
+    """Reads the test digits of a folder of idx files, whatever they are.
+
+    Raises:
+      UserError: if a file is missing or damaged.
+    """
+    images, labels = (
+        _find(folder, f"t10k-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
+    )
+    if not images.exists():
+        raise UserError(
+            f"{folder} has no test images ({images.name}): give a folder of idx files with MNIST's "
+            "names, or an npz or CSV file."
+        )
+    return _pair(folder, "t10k", idx.read_images(images)[0], idx.read_labels(labels)[0])
+
+
 def _find(folder: Path, file: str) -> Path:
     """Returns where one of the four files is, packed or not, as its copies in the wild are named.
 
-    `train-images.idx3-ubyte` has a dot, and torchvision puts the files into MNIST/raw.
+    `train-images.idx3-ubyte` has a dot, QMNIST has names of its own, and torchvision puts the files
+    into MNIST/raw.
     """
-    names = [f"{name}{end}" for end in (".gz", "") for name in (file, file.replace("-idx", ".idx"))]
+    split = "train" if file.startswith("train") else "test"
+    kind = "images-idx3-ubyte" if "images" in file else "labels-idx2-int"
+    spellings = (file, file.replace("-idx", ".idx"), f"qmnist-{split}-{kind}")
+    names = [f"{name}{end}" for end in (".gz", "") for name in spellings]
     paths = [folder / inner / name for inner in ("", "raw", "MNIST/raw") for name in names]
     return next((path for path in paths if path.exists()), paths[0])
 
@@ -175,10 +196,14 @@ def in_cache() -> bool:
 
 def _from_tfds() -> Source:
     folder = cache_folder() / "mnist"
-    if not in_cache() and os.environ.get(VARIABLE):  # the same files, and no network needed
-        return _from_folder("", verify=True)
     if not in_cache():
-        _download(folder)
+        try:
+            _download(folder)
+        except UserError:
+            if not os.environ.get(VARIABLE):
+                raise
+            print(f"no download: MNIST is taken from {VARIABLE}", file=sys.stderr, flush=True)
+            return _from_folder("", verify=True)  # the same files
     return read_folder(folder, source="tfds", verify=True)
 
 

@@ -85,20 +85,25 @@ class RunFolder:
                     folder.rmdir()
             raise _unusable(self.path, error.strerror) from None
 
+    def epochs_before(self) -> int | None:
+        """Returns how many epochs the run had that is to be longer now; None if it is not.
+
+        Raises:
+          UserError: if `config.json` is missing or damaged.
+        """
+        path = self.path / "config.json"
+        stored = read_json(path)
+        return int(stored["epochs"]) if self._goes_on(path, stored) else None
+
     def note_epochs(self) -> None:
         """Writes the number of epochs into `config.json`, if the run is to be longer than it was.
 
         Raises:
           UserError: if it cannot be written.
         """
-        stored = read_json(self.path / "config.json")
-        if self._goes_on(self.path / "config.json", stored):
-            before, stored["epochs"] = stored["epochs"], self.config.epochs
-            print(
-                f"{self.path} is trained longer: {self.config.epochs} epochs, not {before}",
-                flush=True,
-            )
-            self.write("config.json", json.dumps(stored, indent=2, sort_keys=True) + "\n")
+        if self.epochs_before() is not None:
+            longer = read_json(self.path / "config.json") | {"epochs": self.config.epochs}
+            self.write("config.json", json.dumps(longer, indent=2, sort_keys=True) + "\n")
 
     def epochs_of(self, config_hash_: str, done: int) -> int | None:
         """Returns for how many epochs a run was meant whose configuration has a hash.

@@ -197,3 +197,58 @@ def test_qmnists_labels_are_checked(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds the label 16"):
         read_labelled(tmp_path, 1)
     assert config.Data().verify
+
+
+@pytest.mark.parametrize(
+    ("separator", "form", "start"), [(",", "{}.0", ""), (";", "{}", ""), (", ", "{}", "\ufeff")]
+)
+def test_tables_of_other_software(separator: str, form: str, start: str, tmp_path: Path) -> None:
+    rows = np.column_stack([LABELS, IMAGES.reshape(-1, 784)])
+    text = "\n".join(separator.join(form.format(value) for value in row) for row in rows)
+    (tmp_path / "table.csv").write_text(start + text, encoding="utf-8")
+    images, labels, _ = read(tmp_path / "table.csv")
+    assert len(images) == 20
+    assert labels[:, 0].tolist() == LABELS.tolist()
+
+
+def test_the_column_of_labels_goes_by_its_name(tmp_path: Path) -> None:
+    pixels = [f"pixel{i}" for i in range(784)]
+    rows = np.column_stack([IMAGES.reshape(-1, 784), LABELS])
+    images, labels, _ = read(csv(tmp_path, rows, ",".join([*pixels, "label"])))
+    np.testing.assert_array_equal(images, IMAGES)
+    assert labels[:, 0].tolist() == LABELS.tolist()
+    with pytest.raises(UserError, match="does not say which is the label"):
+        read(csv(tmp_path, rows, ",".join(["", *pixels])))
+
+
+def test_tables_of_shares_and_of_nonsense(tmp_path: Path) -> None:
+    rows = np.column_stack([LABELS, IMAGES.reshape(-1, 784) / 255])
+    images, labels, _ = read(csv(tmp_path, rows))
+    np.testing.assert_allclose(images, IMAGES, rtol=1e-6)
+    assert labels[:, 0].tolist() == LABELS.tolist()
+    for wrong, sentence in ((np.nan, "values from nan"), (1e300, r"values from 0\.0 to 1e\+300")):
+        rows[3, 9] = wrong
+        with pytest.raises(UserError, match=sentence):
+            read(csv(tmp_path, rows))
+    rows[3] = [7.5, *IMAGES[3].reshape(-1)]
+    with pytest.raises(UserError, match="make it integers"):
+        read(csv(tmp_path, np.column_stack([LABELS + 0.5, IMAGES.reshape(-1, 784)])))
+
+
+def test_images_and_labels_belong_together(tmp_path: Path) -> None:
+    """A pair that is whole comes before one that is not; x may have labels of another name."""
+    _, labels, notes = read(npz(tmp_path, x=IMAGES[:3], x_test=IMAGES, y_test=LABELS))
+    assert len(labels) == 20
+    assert "x_test and y_test are taken" in notes[0]
+    _, labels, notes = read(npz(tmp_path, x=IMAGES, labels=LABELS))
+    assert len(labels) == 20
+    assert "x and labels are taken" in notes[0]
+
+
+def test_a_folder_of_test_digits_alone(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no test images .*: give a folder of idx files"):
+        read(tmp_path)
+    idx(tmp_path / "qmnist-test-images-idx3-ubyte", IMAGES)
+    idx(tmp_path / "qmnist-test-labels-idx2-int", QMNIST, 12)
+    _, labels, _ = read(tmp_path)
+    assert labels[:, 0].tolist() == LABELS.tolist()

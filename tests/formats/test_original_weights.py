@@ -8,8 +8,10 @@ import pytest
 
 from jaxmnist.api import load
 from jaxmnist.cli import main
+from jaxmnist.errors import UserError
 from jaxmnist.formats.identify import identify
 from jaxmnist.formats.original_names import ORIGINAL_NAMES
+from jaxmnist.formats.pth import write_safetensors
 from jaxmnist.formats.state_dict import from_state_dict, to_state_dict, unused_entries
 from jaxmnist.models.zoo import SYSTEM_MODELS, create_network, find_architecture
 from jaxmnist.systems.published import SYSTEMS
@@ -213,7 +215,7 @@ def test_a_model_without_published_code_has_no_original_names(
     out = tmp_path / "out.pth"
     options = ["--format", "torch", "--names", "original", "--out", str(out)]
     assert main(["export", "--weights", str(tmp_path / "v_1.pth"), *options]) == 2
-    assert "the original layer names of v_1 are not known" in capsys.readouterr().err
+    assert "no code of v_1 was published" in capsys.readouterr().err
     assert not out.exists()
 
 
@@ -238,3 +240,32 @@ def test_systems_are_networks_by_their_names() -> None:
         assert SYSTEM_MODELS.get(name, name) == system.model
         assert create_network(name).architecture == find_architecture(system.model)
     assert create_network("seq-specialist").architecture.heads == 3
+
+
+def test_other_precisions_are_read_and_said(modules: dict[str, ModuleDict], tmp_path: Path) -> None:
+    state = modules["model_3"].state_dict()
+    torch.save(state, tmp_path / "float.pth")
+    expected = load(tmp_path / "float.pth")
+    for name, dtype in (("half", torch.float16), ("double", torch.float64)):
+        other = {e: t.to(dtype) if t.is_floating_point() else t for e, t in state.items()}
+        torch.save(other, tmp_path / f"{name}.pth")
+        found = load(tmp_path / f"{name}.pth")
+        assert any("read as float32" in note for note in found.loaded.notes)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), found.params, expected.params
+        )
+
+
+def test_negative_variances_are_refused(modules: dict[str, ModuleDict], tmp_path: Path) -> None:
+    state = {name: tensor.clone() for name, tensor in modules["model_3"].state_dict().items()}
+    state["bn2.running_var"][3] = -1.0
+    torch.save(state, tmp_path / "negative.pth")
+    with pytest.raises(UserError, match=r"negative variances in bn2\.running_var"):
+        load(tmp_path / "negative.pth")
+
+
+def test_a_safetensors_file_of_another_name_is_one(
+    modules: dict[str, ModuleDict], tmp_path: Path
+) -> None:
+    write_safetensors(tmp_path / "theirs.pt", arrays(modules["model_3"]))
+    assert load(tmp_path / "theirs.pt").metadata.model == "model_3"
