@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -108,7 +109,8 @@ def _evaluate(chosen: argparse.Namespace) -> None:
     from jaxmnist.outputs import check_outputs
     from jaxmnist.runtime import configure_jax
 
-    read = chosen.data.rglob("*") if chosen.data and chosen.data.is_dir() else [chosen.data]
+    folder = chosen.data and os.path.isdir(chosen.data)
+    read = chosen.data.rglob("*") if folder else [chosen.data]
     check_outputs(chosen.predictions, inputs=[*read, chosen.weights])
     configure_jax()
     model = _load(chosen)

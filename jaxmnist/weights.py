@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,7 @@ def load_weights(path: Path) -> Loaded:
       UserError: if the file is missing, damaged, not finite, or does not fit the network it names;
         or if a state dict fits none.
     """
-    if path.is_file() and (is_zipfile(path) or _named_torch(path)):
+    if os.path.isfile(path) and (is_zipfile(path) or _named_torch(path)):
         return _from_state_dict(path, read_pth(path))
     flat, entries = read_arrays(path)
     if "jaxmnist" not in entries:

@@ -410,14 +410,14 @@ COMBINATIONS: list[Case] = [
 ]
 
 FOLDERS: list[Case] = [
-    (f"{MODELS} --config.data.source=dir", f"set data.dir or {VARIABLE} to MNIST's folder"),
+    (f"{MODELS} --config.data.source=dir", f"set {VARIABLE} to MNIST's folder"),
     (
         f"{MODELS} --config.data.source=dir --config.data.dir=none",
-        "none is not a folder: set data.dir",
+        "none is not a folder: set config.data.dir",
     ),
     (
         f"{MODELS} --config.data.source=dir --config.data.dir=mine.npz",
-        "is not a folder: set data.dir",
+        "is not a folder: set config.data.dir",
     ),
     (f"{MODELS} --config.data.source=dir --config.data.dir=run", "put MNIST's four files there"),
     (f"{MODELS} --config.data.source=dir --config.data.dir=digits", "not MNIST's own.*: fetch it"),
@@ -511,6 +511,8 @@ OWN_IMAGES: list[Case] = [
     (OWN, "y is float64 .*; make it integers", npz(x=IMAGES, y=LABELS + 0.5)),
     (OWN, "y is <U5 .*; make it integers", npz(x=IMAGES, y=np.array(["seven", "2"]))),
     (OWN, r"y is bool of shape \(2, 10\)", npz(x=IMAGES, y=np.ones((2, 10), bool))),
+    (f"jaxmnist evaluate --run run --data {'x' * 300}", "not a readable npz file .OSError"),
+    (f"jaxmnist evaluate --run run --data {'x' * 300}.csv", "cannot be read .File name too long"),
     ("jaxmnist evaluate --run run --data none.csv", "none.csv does not exist: name a CSV"),
     ("jaxmnist evaluate --run run --data mine.csv", "has 3 columns", write("mine.csv", b"1,2,3\n")),
     (

@@ -1,6 +1,7 @@
 """Images that people bring, with or without labels: npz, CSV, or a folder of idx files."""
 
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def read_labelled(path: Path, max_length: int, *, has_blank: bool = True) -> Lab
     """
     notes: list[str] = []
     labels: np.ndarray | None
-    if path.is_dir():
+    if os.path.isdir(path):  # False, too, where a name is too long
         test = read_test_digits(path)
         images, labels = np.asarray(test.images), np.asarray(test.labels)
         notes.append(f"{path}: its {len(labels):,} test digits are taken")

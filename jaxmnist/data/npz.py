@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import tokenize
 import warnings
 import zipfile
@@ -37,7 +38,7 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, str]
     Raises:
       UserError: if the file is missing, damaged, or holds neither.
     """
-    if path.exists() and not path.is_file():  # a pipe may wait for ever, a device never ends
+    if os.path.exists(path) and not path.is_file():  # a pipe may wait for ever, or a device
         raise UserError(f"{path} is not a readable npz file (it is no file): name {MADE}.")
     try:
         with (
