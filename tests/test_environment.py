@@ -64,7 +64,7 @@ def test_each_place_of_the_digits_is_named_as_it_was_given(
     monkeypatch.setenv(VARIABLE, str(tmp_path / "none"))
     with pytest.raises(UserError, match=f"none is not a folder: set {VARIABLE} to"):
         load_source("auto")
-    with pytest.raises(UserError, match=r"mine is not a folder: set data\.dir to"):
+    with pytest.raises(UserError, match=r"mine is not a folder: set config\.data\.dir to"):
         load_source("dir", str(tmp_path / "mine"))
     for source in ("digits8x8", "tfds"):
         with pytest.raises(UserError, match=f"'{source}' does not read: set data.source to dir"):

@@ -56,7 +56,7 @@ DS_CNN = ADAM | {
 }  # fmt: skip
 SEQUENCES = ADAM | {
     "epochs": 40, "batch_size": 64, "early_stopping_patience": 5, "selection": "best",
-    "validation.metric": "loss", "validation.examples": 6_000,
+    "validation.metric": "loss", "validation.examples": 6_000, "validation.batch_means": True,
     "data.train_examples": 54_000, "data.validation_examples": 6_000,
     "augment.affine_degrees": 10.0, "augment.translate": 0.1, "augment.scale": (0.9, 1.1),
     "schedule.name": "plateau", "schedule.learning_rate": 1e-3, "schedule.plateau.factor": 0.1,
