@@ -83,12 +83,24 @@ RECIPES: list[tuple[str, str, dict[str, Any]]] = [
     *(("models", f"{name}_as_run", PLAIN | AS_RUN) for name in ("model_1", "model_2")),
     ("models", "model_3", MODEL_3 | HELD_OUT),
     ("models", "model_3_as_run", MODEL_3_AS_RUN | AS_RUN),
+    (
+        "models",
+        "model_3_as_logged",
+        MODEL_3_AS_RUN
+        | AS_RUN
+        | {
+            "schedule.learning_rate": 0.015,
+            "optimizer.momentum": 0.9,
+            "augment.translate": 0.1,
+        },
+    ),
     *(
         ("v", f"{name}{variant}", fields)
         for name in ("v_1", "v_2", "v_3")
         for variant, fields in {
             "": V_STEP | HELD_OUT,
             "_as_run": V_STEP | AS_RUN,
+            "_10_epochs_as_run": V_STEP | AS_RUN | {"epochs": 10},
             "_onecycle": V_ONECYCLE | HELD_OUT,
             "_onecycle_as_run": V_ONECYCLE | AS_RUN | {"schedule.one_cycle.stepped_every": "epoch"},
         }.items()
