@@ -192,7 +192,7 @@ def test_a_log_is_compared_epoch_by_epoch(tmp_path: Path) -> None:
     }  # fmt: skip
     (tmp_path / "logs" / "model_3.json").write_text(json.dumps(content))
     text = "\n".join(format_logs(read_logs(tmp_path)))
-    assert "The nearest, near," in text
+    assert "The nearest by both columns, near," in text
     assert "| 2 | 95.50 | 95.00 to 96.00 | 98.50 | 98.00 to 99.00 |" in text
     (tmp_path / "logs" / "model_3.json").write_text("[]")
     with pytest.raises(UserError, match="no comparison with a log"):
