@@ -103,7 +103,7 @@ SYSTEMS: dict[str, System] = {
     "model_3": _classifier(
         "models", "model_3", "99.46", TEST, "last",
         "Described as one cycle with turns of 7 degrees; the published code kept the first rate "
-        "and turned by 15. Its log was not made by that code. Which recipe made it is not proven: a "
+        "and turned by 15. Its log was not made by that code. Which recipe did is not proven: a "
         "rate of 0.015 with digits moved by 10 % makes its training column, but reads the test "
         "digits 0.2 points worse; the script's defaults make neither. See *The log of model_3*.",
         others=("model_3_as_logged",),
