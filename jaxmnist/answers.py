@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 
 from jaxmnist.api import Model
-from jaxmnist.constants import DIGITS
 from jaxmnist.data.dataset import TITLES
 from jaxmnist.outputs import write_output
-from jaxmnist.tasks import Predictions
+from jaxmnist.tasks import Predictions, as_text
 
 Answer = dict[str, Any]
 
@@ -18,8 +17,7 @@ def answer_file(model: Model, path: Path) -> tuple[Answer, Predictions]:
     """Measures a network on somebody's images; without labels, says what it reads."""
     scores, predictions, notes = model.score_file(path)
     if scores is None:
-        labels = predictions.predicted
-        read = ["".join(str(digit) for digit in row if digit < DIGITS) for row in labels]
+        read = [as_text(labels) for labels in predictions.predicted]
         scores = {"n": len(read), "predictions": read}
     return _head(model) | scores | ({"notes": notes} if notes else {}), predictions
 

@@ -117,18 +117,21 @@ class Model:
         labels = found.labels
         if labels is None:
             labels = np.zeros((len(found.images), architecture.heads), np.int32)
-        predictions = self._predict(found.images, labels)
+        predictions, task = self._predict(found.images, labels), self.loaded.task
 
-        def score(images: np.ndarray) -> float:
-            answers = self._predict(images, labels[: len(images)])
+        def measure(answers: Predictions) -> float:
             if found.labels is None:
                 return hints.confidence(answers.logits)
-            return hints.accuracy(answers.predicted, answers.labels)
+            accuracy: float = task.score(answers)[task.metric]
+            return accuracy
 
-        labelled = found.labels is not None
-        notes = found.notes + hints.find_hints(found.images, score, labelled=labelled)
-        scores = None if found.labels is None else self.loaded.task.score(predictions)
-        return scores, predictions, notes
+        notes = found.notes + hints.find_hints(
+            found.images,
+            measure(Predictions(*(each[: hints.TRIED] for each in predictions))),
+            lambda images: measure(self._predict(images, labels[: len(images)])),
+            labelled=found.labels is not None,
+        )
+        return None if found.labels is None else task.score(predictions), predictions, notes
 
     def score_arrays(
         self, images: Canvases, labels: Int[np.ndarray, " n"] | Int[np.ndarray, "n k"]

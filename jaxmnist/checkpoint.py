@@ -207,8 +207,8 @@ def _restore(
     record = _record(path)
     target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     rows = epochs(record)
-    longer_now = rows is not None and rows != (_rows(like) or rows)
-    if longer_now:
+    shorter_then = rows is not None and rows < _rows(like)
+    if shorter_then:
         shorter = jax.tree.map(
             lambda leaf: leaf.update(shape=(leaf.shape[0], rows, *leaf.shape[2:])),
             target.every_epoch,
@@ -218,7 +218,7 @@ def _restore(
         state: TrainState = orbax.restore(
             path.absolute() / "state", args=ocp.args.StandardRestore(target)
         )
-    if longer_now:
+    if shorter_then:
         longer = jax.tree.map(
             lambda whole, row: jax.device_put(whole.at[:, :rows].set(row), whole.sharding),
             like.every_epoch,
@@ -228,10 +228,10 @@ def _restore(
     return state, record
 
 
-def _rows(state: TrainState) -> int | None:
-    """Returns for how many epochs' weights a state has room, None if it keeps none."""
+def _rows(state: TrainState) -> int:
+    """Returns for how many epochs' weights a state has room, 0 if it keeps none."""
     leaves = jax.tree.leaves(state.every_epoch)
-    return leaves[0].shape[1] if leaves else None
+    return int(leaves[0].shape[1]) if leaves else 0
 
 
 def _numbers(folder: Path) -> list[int]:

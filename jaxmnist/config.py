@@ -9,7 +9,7 @@ in configs/ start from the defaults here and change what they need.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -32,6 +32,7 @@ from jaxmnist.fields import (
     text,
     whole,
 )
+from jaxmnist.old_configs import upgrade
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -269,19 +270,6 @@ class Config(Group):
 REPRODUCTION_FIELDS = {"seed", "num_seeds", "layout", "data.source", "data.dir", "data.verify"}
 # Where data lie is no part of what is computed; that they are the same is checked on resuming.
 LOCATION_FIELDS = {"data.dir"}
-# Fields and values that had other names until version 0.1: old -> (new, what becomes of the value).
-RENAMED: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "backend": (
-        "layout",
-        lambda value: {"batch_minor": "chwn", "channels_last": "nhwc"}.get(value, value),
-    ),
-    "sequence.fixed_list": (
-        "sequence.resample_each_epoch",
-        lambda value: not value if isinstance(value, bool) else value,
-    ),
-}
-# Fields that came later, with the value that says what was done before there was a choice.
-ADDED: dict[str, Any] = {"validation.batch_means": False}
 
 
 def from_dict(tree: Mapping[str, Any]) -> Config:
@@ -320,23 +308,6 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
         else:
             flat[prefix + name] = value
     return flat
-
-
-def upgrade(tree: Mapping[str, Any]) -> Tree:
-    """Renames the fields of older configurations, and adds those that came later."""
-    new: Tree = {k: upgrade(v) if isinstance(v, Mapping) else v for k, v in tree.items()}
-    for old, (name, convert) in RENAMED.items():
-        *groups, field = old.split(".")
-        group: Any = new
-        for each in groups:
-            group = group.get(each) if isinstance(group, dict) else None
-        if isinstance(group, dict) and field in group:
-            group[name.rpartition(".")[2]] = convert(group.pop(field))
-    for name, before in ADDED.items():
-        outer, field = name.split(".")
-        if isinstance(new.get(outer), dict):
-            new[outer].setdefault(field, before)
-    return new
 
 
 def config_hash(tree: Mapping[str, Any]) -> str:

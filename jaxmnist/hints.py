@@ -8,7 +8,7 @@ named if they are read better by far.
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from PIL import Image
 
 from jaxmnist.constants import SIDE
@@ -26,16 +26,16 @@ Canvases = Float[np.ndarray, "n 28 width"]
 Score = Callable[[Canvases], float]  # the share that is right, or the mean confidence
 
 
-def find_hints(images: Images, score: Score, *, labelled: bool) -> list[str]:
+def find_hints(images: Images, plain: float, score: Score, *, labelled: bool) -> list[str]:
     """Returns a sentence that says which change would help most, if one does.
 
     Args:
       images: 0 = ground to 255 = ink, as the network reads them.
-      score: of such images; called with some of them, changed, in their order.
+      plain: the score of the first `TRIED` of them, as they are.
+      score: of such images; called with those, changed, in their order.
       labelled: whether it is the share that is right, not a mean confidence.
     """
     some = np.asarray(images[:TRIED], np.float32)
-    plain = score(some)
     if plain >= GOOD or not some.max() or len(some) < FEWEST:
         return []
     found = {name: score(change(some)) for name, change in CHANGES.items()}
@@ -113,11 +113,6 @@ def _in_cell(digit: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "28 28"]:
     cell = np.zeros((SIDE, SIDE), np.float32)
     cell[top : top + height, left : left + width] = small
     return cell
-
-
-def accuracy(predicted: Int[np.ndarray, "n heads"], labels: Int[np.ndarray, "n heads"]) -> float:
-    """Returns the share of images whose every digit is right."""
-    return float((predicted == labels).all(-1).mean())
 
 
 def confidence(logits: Float[np.ndarray, "n heads classes"]) -> float:

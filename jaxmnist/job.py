@@ -17,6 +17,7 @@ from jaxmnist.config import Config
 from jaxmnist.errors import UserError
 from jaxmnist.fields import Field, short_repr
 from jaxmnist.files import user_path
+from jaxmnist.old_configs import RENAMED, upgrade
 
 OVERRIDE = "config."
 PARSERS: dict[type, flags.ArgumentParser] = {
@@ -152,14 +153,14 @@ def _split(arguments: list[str]) -> tuple[list[str], dict[str, str | None]]:
 
 
 def _renamed(name: str) -> str:
-    return config.RENAMED[name][0] if name in config.RENAMED else name
+    return RENAMED[name][0] if name in RENAMED else name
 
 
 def _override(recipe: ConfigDict, overrides: dict[str, str | None]) -> ConfigDict:
     """Sets fields of a recipe; what alters a published system no longer goes by its name."""
     tree = recipe.to_dict()
-    if config.upgrade(tree) != tree:
-        recipe = ConfigDict(config.upgrade(tree))
+    if upgrade(tree) != tree:
+        recipe = ConfigDict(upgrade(tree))
     known, present = dict(config.all_fields()), config.flatten(recipe.to_dict())
     values: dict[str, Any] = {}
     for name, text in overrides.items():
@@ -169,8 +170,8 @@ def _override(recipe: ConfigDict, overrides: dict[str, str | None]) -> ConfigDic
         if field not in present:
             raise UserError(f"this recipe has no field {field}: leave --config.{name} out.")
         value = _parse(field, known[field], text)
-        if name in config.RENAMED:
-            value = config.RENAMED[name][1](value)
+        if name in RENAMED:
+            value = RENAMED[name][1](value)
         if not known[field].metadata["rule"].holds(value):
             raise _impossible(field, known[field], value)
         values[field] = value

@@ -132,5 +132,10 @@ def task_of(architecture: Architecture) -> Task:
     return ReadDigits()
 
 
+def as_text(labels: Int[np.ndarray, " heads"]) -> str:
+    """Returns labels as text: `42`; a blank before a digit is `_`, those after it are left out."""
+    return "".join("_" if label == BLANK else str(label) for label in labels).rstrip("_")
+
+
 def _mean(values: Float[np.ndarray, " n"] | Bool[np.ndarray, " n"]) -> float:
     return float(values.mean(dtype=np.float64))

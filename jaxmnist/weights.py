@@ -92,7 +92,7 @@ def load_weights(path: Path) -> Loaded:
       UserError: if the file is missing, damaged, not finite, or does not fit the network it names;
         or if a state dict fits none.
     """
-    if os.path.isfile(path) and (is_zipfile(path) or _named_torch(path)):
+    if os.path.isfile(path) and (is_zipfile(path) or _is_named_as_torch(path)):
         return _from_state_dict(path, read_pth(path))
     flat, entries = read_arrays(path)
     if "jaxmnist" not in entries:
@@ -125,19 +125,21 @@ def load_weights(path: Path) -> Loaded:
     return Loaded(network, weights, task, metadata)
 
 
-def _named_torch(path: Path) -> bool:
-    """Returns whether a file has a name as torch.save's, and is not a safetensors file."""
-    with path.open("rb") as file:
-        start = file.read(9)
-    return path.suffix in TORCH_SUFFIXES and start[8:] != b"{"
+def _is_named_as_torch(path: Path) -> bool:
+    """Returns whether a file is called as torch.save's are, and begins as no safetensors file."""
+    if path.suffix not in TORCH_SUFFIXES:
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(9)[8:] != b"{"
+    except OSError:  # the reader of safetensors files says so
+        return False
 
 
 def _from_state_dict(path: Path, state: Mapping[str, np.ndarray]) -> Loaded:
     """Takes a state dict for the weights of the model that it fits, to be tested on MNIST."""
-    halves = {name for name, array in state.items() if array.dtype in (np.float16, np.float64)}
-    state = {
-        name: array.astype(np.float32) if name in halves else array for name, array in state.items()
-    }
+    converted = {n for n, array in state.items() if array.dtype in (np.float16, np.float64)}
+    state = {n: array.astype(np.float32) if n in converted else array for n, array in state.items()}
     try:
         found = identify(state)
     except UserError as error:
@@ -156,7 +158,7 @@ def _from_state_dict(path: Path, state: Mapping[str, np.ndarray]) -> Loaded:
     variables = jax.tree.map(jnp.asarray, dict(found.variables))
     weights = Weights(variables["params"], variables.get("batch_stats", {}))
     notes = [f"{path} is read as the state dict of {found.model}."]
-    if halves:
+    if converted:
         notes += ["Its numbers of another precision are read as float32."]
     if found.max_length > 1:
         notes += [f"It is taken to read at most {found.max_length} digits."]

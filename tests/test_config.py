@@ -13,6 +13,7 @@ from absl import flags
 from jaxmnist import config, fields, job, recipes
 from jaxmnist.config import Config, Sequence
 from jaxmnist.errors import UserError
+from jaxmnist.old_configs import upgrade
 from jaxmnist.systems.published import SYSTEMS
 from tests.helpers import ROOT
 from tools.config_page import page
@@ -76,11 +77,11 @@ def test_older_names_mean_the_same() -> None:
     del tree["layout"], tree["sequence"]["resample_each_epoch"]
     tree["backend"] = "batch_minor"
     tree["sequence"]["fixed_list"] = True
-    assert config.flatten(config.upgrade(tree)) == old | {"layout": "chwn"}
+    assert config.flatten(upgrade(tree)) == old | {"layout": "chwn"}
     # A field that came later says what was done before, not what its recipe says now.
     del tree["validation"]["batch_means"]
     assert old["validation.batch_means"]
-    assert not config.upgrade(tree)["validation"]["batch_means"]
+    assert not upgrade(tree)["validation"]["batch_means"]
     here = parse("seq", "--config.backend=channels_last", "--config.sequence.fixed_list=True")
     assert here.config.layout == "nhwc"
     assert here.config.sequence == Sequence(resample_each_epoch=False)

@@ -22,8 +22,14 @@ def reader(known: np.ndarray) -> Callable[[np.ndarray], float]:
     return score
 
 
+def find(
+    images: np.ndarray, score: Callable[[np.ndarray], float], *, labelled: bool = True
+) -> list[str]:
+    return hints.find_hints(images, score(images), score, labelled=labelled)
+
+
 def hint(images: np.ndarray, known: np.ndarray = FAR) -> str:
-    (found,) = hints.find_hints(np.asarray(images), reader(known), labelled=True) or [""]
+    (found,) = find(np.asarray(images), reader(known)) or [""]
     return found
 
 
@@ -79,7 +85,7 @@ def test_sequences_elsewhere_on_the_canvas(places: tuple[int, int]) -> None:
 
 
 def test_without_labels_it_speaks_of_confidence() -> None:
-    (said,) = hints.find_hints(255 - FAR, reader(FAR), labelled=False)
+    (said,) = find(255 - FAR, reader(FAR), labelled=False)
     assert "the answers would be sure to 100%" in said
 
 
@@ -89,12 +95,12 @@ def test_of_doubt_most_has_to_go() -> None:
     def sure(images: np.ndarray) -> float:
         return 0.99 if images[0, 0, 0] == 0 else 0.84
 
-    assert hints.find_hints(255 - FAR, sure, labelled=False)
-    assert not hints.find_hints(255 - FAR, lambda x: min(sure(x), 0.89), labelled=False)
+    assert find(255 - FAR, sure, labelled=False)
+    assert not find(255 - FAR, lambda x: min(sure(x), 0.89), labelled=False)
 
 
 def test_a_few_images_say_nothing() -> None:
-    assert hints.find_hints(255 - FAR[:7], reader(FAR[:7]), labelled=True) == []
+    assert find(255 - FAR[:7], reader(FAR[:7])) == []
 
 
 def test_what_no_change_helps_has_no_hint() -> None:

@@ -12,7 +12,8 @@ from tests.helpers import ROOT
 LAYERS = [
     ["constants", "errors", "metrics", "rng"],
     ["entry", "fields", "files", "runtime", "typed_json"],
-    ["config", "models", "outputs"],
+    ["models", "old_configs", "outputs"],
+    ["config"],
     ["formats", "optim", "recipes"],
     ["data"],
     ["generate", "hints", "sharding"],

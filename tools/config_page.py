@@ -1,6 +1,7 @@
 """Writes docs/configuration.md: `python -m tools.config_page > docs/configuration.md`."""
 
 from jaxmnist import config, fields
+from jaxmnist.old_configs import RENAMED
 
 HEAD = """\
 # Every field of a configuration
@@ -25,7 +26,7 @@ def page() -> str:
             cells = [f"`{group.prefix}{field.name}`", f"`{field.default!r}`"]
             cells += [field.metadata["help"], field.metadata["rule"].wanted]
             lines.append(f"| {' | '.join(cells)} |")
-    renamed = ", ".join(f"`{old}` (now `{new}`)" for old, (new, _) in config.RENAMED.items())
+    renamed = ", ".join(f"`{old}` (now `{new}`)" for old, (new, _) in RENAMED.items())
     lines += ["", f"Names of older configurations are understood: {renamed}."]
     return "\n".join(lines) + "\n"
 

@@ -38,7 +38,6 @@ GRID: dict[str, dict[str, Any]] = {
     "the script's defaults: rate 0.01, momentum 0.9, moved by 2 pixels": {
         "schedule.learning_rate": 0.01, "augment.translate": 2 / 28,
     },
-    "rate 0.01, momentum 0.9, moved by 10 %": {"schedule.learning_rate": 0.01},
     "rate 0.015, momentum 0.9, moved by 10 %": {},
 }  # fmt: skip
 

@@ -8,7 +8,8 @@ from. The last, smaller batch of an epoch is kept, where there is one.
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -73,24 +74,6 @@ def normalise(image: Tensor) -> Tensor:
     return image.clone().sub_(MEAN).div_(SD)
 
 
-def augmented(picture: Picture, augment: Augment) -> Tensor:
-    """Changes one digit at random; the fields are those of `config.augment`."""
-    if augment.crop_probability and torch.rand(1) < augment.crop_probability:
-        picture = crop_centre(picture, augment.crop_size)
-    if limit := augment.rotation_degrees:
-        picture = rotate(picture, uniform(-limit, limit), augment.rotation_fill)
-    if augment.invert_probability and torch.rand(1) < augment.invert_probability:
-        picture = invert(picture)
-    limit, reach, scale = augment.affine_degrees, augment.translate * SIDE, augment.scale
-    if limit or reach or scale != (1.0, 1.0):
-        shift = round(uniform(-reach, reach)), round(uniform(-reach, reach))
-        picture = affine(picture, uniform(-limit, limit), shift, uniform(*scale))
-    image = to_tensor(picture)
-    if augment.noise_probability and torch.rand(1) < augment.noise_probability:
-        image = image + augment.noise_sigma * torch.randn_like(image)
-    return image
-
-
 def warp(image: Tensor, degrees: float, shift: tuple[int, int], scale: float) -> Tensor:
     """Rotates counter-clockwise, scales and shifts a tensor (1, 28, 28), filling with ground."""
     cos, sin = math.cos(math.radians(degrees)) / scale, math.sin(math.radians(degrees)) / scale
@@ -109,17 +92,38 @@ def warp(image: Tensor, degrees: float, shift: tuple[int, int], scale: float) ->
     return torch.where(inside < 0.5, 0.0, warped)
 
 
-def augmented_tensor(image: Tensor, augment: Augment) -> Tensor:
-    """Changes one digit, (1, 28, 28) in [0, 1], at random, as the recognisers' code did."""
+@dataclass(frozen=True)
+class Transforms:
+    """How a system's code changes one digit: a picture, or a tensor (1, 28, 28) in [0, 1]."""
+
+    rotate: Callable[[Any, float, float], Any]  # by degrees counter-clockwise, filling with
+    invert: Callable[[Any], Any]
+    affine: Callable[[Any, float, tuple[int, int], float], Any]  # degrees clockwise, shift, scale
+    to_tensor: Callable[[Any], Tensor]
+
+
+PICTURES = Transforms(rotate, invert, affine, to_tensor)
+TENSORS = Transforms(
+    rotate=lambda image, degrees, fill: warp(image, degrees, (0, 0), 1.0),
+    invert=lambda image: 1 - image,
+    affine=lambda image, degrees, shift, scale: warp(image, -degrees, shift, scale),
+    to_tensor=lambda image: image,
+)
+
+
+def augmented(digit: Any, augment: Augment, transforms: Transforms = PICTURES) -> Tensor:
+    """Changes one digit at random; the fields are those of `config.augment`."""
+    if augment.crop_probability and torch.rand(1) < augment.crop_probability:
+        digit = crop_centre(digit, augment.crop_size)  # of pictures only
     if limit := augment.rotation_degrees:
-        image = warp(image, uniform(-limit, limit), (0, 0), 1.0)
+        digit = transforms.rotate(digit, uniform(-limit, limit), augment.rotation_fill)
     if augment.invert_probability and torch.rand(1) < augment.invert_probability:
-        image = 1 - image
+        digit = transforms.invert(digit)
     limit, reach, scale = augment.affine_degrees, augment.translate * SIDE, augment.scale
     if limit or reach or scale != (1.0, 1.0):
-        degrees = uniform(-limit, limit)
         shift = round(uniform(-reach, reach)), round(uniform(-reach, reach))
-        image = warp(image, -degrees, shift, uniform(*scale))
+        digit = transforms.affine(digit, uniform(-limit, limit), shift, uniform(*scale))
+    image = transforms.to_tensor(digit)
     if augment.noise_probability and torch.rand(1) < augment.noise_probability:
         image = image + augment.noise_sigma * torch.randn_like(image)
     return image
@@ -156,7 +160,7 @@ class SequenceSet(data.Dataset[tuple[Tensor, Tensor]]):
         images, labels = [], []
         for chosen in self.chosen[number]:
             picture = Image.fromarray(np.asarray(self.digits.images[chosen]))
-            images.append(normalise(augmented_tensor(to_tensor(picture), self.augment)))
+            images.append(normalise(augmented(to_tensor(picture), self.augment, TENSORS)))
             labels.append(int(self.digits.labels[chosen]))
         missing = self.heads - len(labels)
         canvas = pad(torch.cat(images, dim=2), (0, SIDE * missing), value=-MEAN / SD)

@@ -127,7 +127,7 @@ def pad_labels(
 def _class_numbers(labels: np.ndarray, max_length: int) -> np.ndarray:
     """Returns labels as whole numbers, if they can mean nothing else."""
     if labels.dtype.kind in "US" and labels.ndim == 1 and labels.size:
-        texts = labels.astype(np.str_)
+        texts = [text.decode("latin-1") if isinstance(text, bytes) else text for text in labels]
         if not all(text.isascii() and text.isdigit() for text in texts):
             return labels
         longest = max(map(len, texts))

@@ -25,7 +25,7 @@ class Labelled:
 
     images: Images
     labels: Int[np.ndarray, "n max_length"] | None  # None if there were none
-    notes: list[str]  # what was taken for what, where it goes without saying no more
+    notes: list[str]  # what was taken for what, where that is not plain
 
 
 def read_labelled(path: Path, max_length: int, *, has_blank: bool = True) -> Labelled:
@@ -85,7 +85,9 @@ def read_csv(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         lines = rest if header else text
         if not lines.strip():
             raise UserError(f"{path} has no rows: give one for every image.")
-        rows = np.loadtxt(io.StringIO(lines), delimiter=delimiter, ndmin=2, quotechar='"')
+        rows = np.loadtxt(
+            io.StringIO(lines), np.float32, delimiter=delimiter, ndmin=2, quotechar='"'
+        )
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: name a CSV file.") from None
     except OSError as error:
@@ -123,4 +125,4 @@ def _are_numbers(words: list[str]) -> bool:
 def _whole(values: np.ndarray) -> np.ndarray:
     """Returns numbers as integers, if they are some that may be pixels or labels."""
     sound = np.isfinite(values).all() and np.abs(values).max() < 2**31
-    return values.astype(np.int64) if sound and (values == values.round()).all() else values
+    return values.astype(np.int32) if sound and (values == values.round()).all() else values

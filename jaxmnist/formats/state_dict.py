@@ -73,7 +73,8 @@ def from_state_dict(
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     views = _views(architecture, variables)
     names: Mapping[str, str] = {name: name for name in views}  # ours -> the file's
-    state = {name: state[name] for name in state if name not in unused_entries(state, original)}
+    unused = unused_entries(state, original)
+    state = {name: array for name, array in state.items() if name not in unused}
     if len(state) != len(views):
         raise UserError(
             f"the state dict has {len(state)} entries and the network {len(views)}: "
@@ -119,11 +120,10 @@ def _views(
     """
     views: StateDict = {}
     last = len(architecture.layers) - 1
-    with_weights = (BatchNorm, Conv, Dense)
     named = [
         (index, name, layer)
         for index, (name, layer) in enumerate(architecture.named_layers())
-        if isinstance(layer, with_weights)
+        if isinstance(layer, BatchNorm | Conv | Dense)
     ]
     prefixes = original.layers if original else [str(index) for index, _, _ in named]
     for prefix, (index, name, layer) in zip(prefixes, named, strict=True):

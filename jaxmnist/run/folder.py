@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxmnist.config import LOCATION_FIELDS, Config, config_hash, flatten, to_dict, upgrade
+from jaxmnist.config import LOCATION_FIELDS, Config, config_hash, flatten, to_dict
 from jaxmnist.errors import UserError
 from jaxmnist.files import atomic_write, can_sync
+from jaxmnist.old_configs import upgrade
 from jaxmnist.run.summary_schema import Summary
 from jaxmnist.typed_json import from_json
 

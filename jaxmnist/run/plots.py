@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from jaxmnist.constants import BLANK, SIDE
 from jaxmnist.generate.augment import MEAN, SD
-from jaxmnist.tasks import Task
+from jaxmnist.tasks import Task, as_text
 
 Panel = tuple[
     Float[np.ndarray, "_ 28 _"], Int[np.ndarray, "_ _"], Int[np.ndarray, "_ _"]
@@ -133,9 +133,8 @@ def draw_predictions(
 
 
 def format_labels(labels: Int[np.ndarray, " k"]) -> str:
-    """Formats labels: `42`; a blank before a digit shows as a low line."""
-    text = "".join("_" if label == BLANK else str(label) for label in labels)
-    return text.rstrip("_") or "nothing"
+    """Formats labels as a title."""
+    return as_text(labels) or "nothing"
 
 
 def pick(

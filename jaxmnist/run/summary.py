@@ -327,8 +327,7 @@ def _protocol_lines(summary: Summary) -> list[str]:
         return []
     if protocol.as_published:
         line = _figure_line("as published", protocol.as_published)
-        published = summary.published
-        lines.append(line + (f"{published.value:>11.2%}" if published else ""))
+        lines.append(line + (f"{summary.published.value:>11.2%}" if summary.published else ""))
     lines.append(_figure_line("last epoch", protocol.last_epoch))
     if protocol.chosen_epoch:
         epochs = ", ".join(map(str, protocol.chosen_epoch.epochs))

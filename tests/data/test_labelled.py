@@ -111,7 +111,8 @@ def test_labels_of_sequences(tmp_path: Path) -> None:
     [
         np.array(["seven", "2"]), np.array(["1", "-1"]), np.array([0.5, 1.0]),
         np.array([True, False]),
-        np.array([[1, 1] + [0] * 8, [0] * 10], bool), np.array([np.nan, 1.0]),
+        np.array([b"\xff", b"1"]), np.array([np.nan, 1.0]),
+        np.array([[1, 1] + [0] * 8, [0] * 10], bool),
     ],
 )  # fmt: skip
 def test_labels_that_may_mean_something_else_are_refused(labels: np.ndarray) -> None:
@@ -226,7 +227,7 @@ def test_tables_of_shares_and_of_nonsense(tmp_path: Path) -> None:
     images, labels, _ = read(csv(tmp_path, rows))
     np.testing.assert_allclose(images, IMAGES, rtol=1e-6)
     assert labels[:, 0].tolist() == LABELS.tolist()
-    for wrong, sentence in ((np.nan, "values from nan"), (1e300, r"values from 0\.0 to 1e\+300")):
+    for wrong, sentence in ((np.nan, "values from nan"), (1e300, r"values from 0\.0 to inf")):
         rows[3, 9] = wrong
         with pytest.raises(UserError, match=sentence):
             read(csv(tmp_path, rows))

@@ -58,8 +58,7 @@ def main() -> int:
     chosen.out.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, stop)
     with tempfile.TemporaryDirectory(prefix="accelerator-") as cache:
-        options = ["--items", chosen.items, *(["--rehearse"] if chosen.rehearse else [])]
-        ended = run_all(names, chosen.out, 60 * chosen.minutes, options, Path(cache))
+        ended = run_all(names, chosen, Path(cache))
     return 1 if "failed" in ended else 0
 
 
@@ -68,10 +67,9 @@ def stop(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def run_all(
-    names: list[str], out: Path, seconds: float, options: list[str], cache: Path
-) -> list[str]:
+def run_all(names: list[str], chosen: argparse.Namespace, cache: Path) -> list[str]:
     """Runs sections one after the other and returns how each ended."""
+    seconds = 60 * chosen.minutes
     began, planned, shares = time.time(), 0.0, sum(SECTIONS[name].share for name in names)
     rows: list[dict[str, Any]] = []
     for name in names:
@@ -83,37 +81,36 @@ def run_all(
             flush=True,
         )
         started = time.time()
-        status = run_one(name, out, deadline, options, cache)
+        status = run_one(name, chosen, deadline, cache)
         took = round(time.time() - started, 1)
         rows.append({"section": name, "status": status, "seconds": took, "file": f"{name}.json"})
         print(f"{name}: {status} after {took:.1f} s", flush=True)
         index = {
             "sections": rows,
-            "rehearsal": "--rehearse" in options,
-            "items": options[1],
+            "rehearsal": chosen.rehearse,
+            "items": chosen.items,
             "seconds": round(time.time() - began, 1),
             "seconds_allowed": seconds,
             "not_begun": names[len(rows) :],
         }
-        atomic_write(out / "index.json", json.dumps(index, indent=1) + "\n")
+        atomic_write(chosen.out / "index.json", json.dumps(index, indent=1) + "\n")
     return [row["status"] for row in rows]
 
 
-def run_one(name: str, out: Path, deadline: float, options: list[str], cache: Path) -> str:
+def run_one(name: str, chosen: argparse.Namespace, deadline: float, cache: Path) -> str:
     """Runs one section in a process of its own, which ends with its time at the latest."""
-    file = out / f"{name}.json"
+    file = chosen.out / f"{name}.json"
     file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "tools.accelerator.worker", name]
-    command += ["--out", str(out.resolve()), "--deadline", str(deadline)]
-    command += options
-    rehearse = "--rehearse" in options
+    command += ["--out", str(chosen.out.resolve()), "--deadline", str(deadline)]
+    command += ["--items", chosen.items, *(["--rehearse"] if chosen.rehearse else [])]
     env: dict[str, str] = {
         "JAX_COMPILATION_CACHE_DIR": str(cache / "xla"),
-        "JAX_ENABLE_COMPILATION_CACHE": str(SECTIONS[name].cached or rehearse).lower(),
+        "JAX_ENABLE_COMPILATION_CACHE": str(SECTIONS[name].cached or chosen.rehearse).lower(),
         "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # PyTorch and launch.py need memory beside it
     }
-    if rehearse:  # most of it would be compiling; its figures mean nothing
+    if chosen.rehearse:  # most of it would be compiling; its figures mean nothing
         flags = os.environ.get("XLA_FLAGS", "")
         env["XLA_FLAGS"] = f"{flags} {' '.join(quickly_compiled())}".strip()
     # A session of its own: what it starts (launch.py, compilers) is killed with it.

@@ -23,8 +23,8 @@ from tools.accelerator.section import Context, Item, Result
 from tools.accelerator.variants import variants
 
 MODES = ("eager", "channels_last", "cuda_graphs")
-Measure = Callable[[Run], dict[str, Any]]  # of device_time.py
 COMPILED = "compile"  # takes half a minute a case: after everything else, and against ours alone
+Measure = Callable[[Run], dict[str, Any]]  # of device_time.py
 
 
 def throughput(context: Context) -> Iterator[Item]:

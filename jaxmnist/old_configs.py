@@ -1,0 +1,37 @@
+"""Configurations of older versions: what their fields were called, and those that came later."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jaxmnist.fields import Tree
+
+# Fields and values that had other names until version 0.1: old -> (new, what becomes of the value).
+RENAMED: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "backend": (
+        "layout",
+        lambda value: {"batch_minor": "chwn", "channels_last": "nhwc"}.get(value, value),
+    ),
+    "sequence.fixed_list": (
+        "sequence.resample_each_epoch",
+        lambda value: not value if isinstance(value, bool) else value,
+    ),
+}
+# Fields that came later, with the value that says what was done before there was a choice.
+ADDED: dict[str, Any] = {"validation.batch_means": False}
+
+
+def upgrade(tree: Mapping[str, Any]) -> Tree:
+    """Renames the fields of older configurations, and adds those that came later."""
+    new: Tree = {k: upgrade(v) if isinstance(v, Mapping) else v for k, v in tree.items()}
+    for old, (name, convert) in RENAMED.items():
+        *groups, field = old.split(".")
+        group: Any = new
+        for each in groups:
+            group = group.get(each) if isinstance(group, dict) else None
+        if isinstance(group, dict) and field in group:
+            group[name.rpartition(".")[2]] = convert(group.pop(field))
+    for name, before in ADDED.items():
+        outer, field = name.split(".")
+        if isinstance(new.get(outer), dict):
+            new[outer].setdefault(field, before)
+    return new
