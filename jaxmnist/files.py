@@ -13,6 +13,7 @@ from jaxmnist.errors import UserError
 
 UNPACKED_LIMIT = 1 << 30  # bytes a file may unpack to; MNIST's largest: 47 million
 CHUNK = 1 << 20
+REMOVALS = 100  # how often the removal of a folder is tried again
 # What a file system answers that cannot do what is asked: shares, FUSE, VirtualBox, Lustre.
 UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
@@ -88,7 +89,14 @@ def atomic_remove(folder: Path) -> None:
     partial = folder if folder.suffix == ".partial" else partial_path(folder)
     if partial != folder:
         folder.rename(partial)
-    shutil.rmtree(partial)
+    for attempt in range(REMOVALS, -1, -1):
+        try:
+            shutil.rmtree(partial)
+            return
+        except OSError as error:
+            # A save that failed may have threads that are still writing there.
+            if error.errno != errno.ENOTEMPTY or not attempt:
+                raise
 
 
 def read_bounded(stream: Readable, path: Path) -> bytearray:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxmnist.files import atomic_rename, atomic_write, can_sync
+from jaxmnist.files import atomic_remove, atomic_rename, atomic_write, can_sync
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -61,3 +61,27 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         atomic_write(tmp_path, "text")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("writes", [3, 1_000])
+def test_a_folder_is_removed_while_others_still_write_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    """As the threads of a save do that has failed; one that never ends is an error."""
+    folder, left = tmp_path / "a", [writes]
+    (folder / "d").mkdir(parents=True)
+    rmdir = os.rmdir
+
+    def write_first(path: str, **options: int) -> None:
+        if path == "d" and left[0]:
+            left[0] -= 1
+            (tmp_path / "a.partial" / "d" / str(left[0])).touch()
+        rmdir(path, **options)
+
+    monkeypatch.setattr(os, "rmdir", write_first)
+    if writes < 100:
+        atomic_remove(folder)
+        assert not any(tmp_path.iterdir())
+    else:
+        with pytest.raises(OSError, match="not empty"):
+            atomic_remove(folder)
