@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from jaxmnist.api import Model
 from jaxmnist.data.dataset import TITLES
@@ -33,13 +34,12 @@ def answer_suites(model: Model, suite: str | None) -> tuple[Answer, Predictions 
     return head | {"suites": {name: scores for name, (scores, _) in found.items()}}, None
 
 
-def save_predictions(path: Path, predictions: Predictions) -> None:
+def save_predictions(path: Path, labels: Int[np.ndarray, "n length"]) -> None:
     """Writes predicted labels as npy: (N,) of single digits, else (N, K).
 
     Raises:
       UserError: if the file cannot be written.
     """
-    labels = predictions.predicted
     array = labels[:, 0] if labels.shape[1] == 1 else labels
     write_output(path, lambda file: np.save(file, array))
 

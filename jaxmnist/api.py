@@ -11,20 +11,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxmnist import config as schema
 from jaxmnist import hints, recipes
 from jaxmnist.config import Config
-from jaxmnist.constants import DIGITS
+from jaxmnist.constants import BLANK, DIGITS, SIDE
 from jaxmnist.data.dataset import TITLES
-from jaxmnist.data.images import Images, pad_images, pad_labels
+from jaxmnist.data.images import COLUMN, Images, pad_images, pad_labels
 from jaxmnist.data.labelled import read_labelled
 from jaxmnist.data.sources import VARIABLE, Source, load_source
 from jaxmnist.errors import UserError
 from jaxmnist.evaluation import Evaluator, image_batches, one_network, suite_list, suite_scores
 from jaxmnist.files import user_path
+from jaxmnist.models.ctc import head_log_probs
 from jaxmnist.run.folder import read_json
 from jaxmnist.tasks import Predictions, Scores
 from jaxmnist.weights import FILE_NAME, Loaded, Metadata, load_weights
@@ -89,6 +91,9 @@ class Model:
     def logits(self, canvases: Canvases) -> Float[np.ndarray, "n heads classes"]:
         """Returns the raw outputs for images of digits.
 
+        Of a network that reads any length they are the log probabilities of each place of the
+        string, of as many places as cells of 28 pixels.
+
         Args:
           canvases: whole numbers, 255 being ink, or floats or bools, 1 being ink; of any width that
             the network reads, and padded with ground on the right.
@@ -96,11 +101,12 @@ class Model:
         Raises:
           UserError: if they are of another form.
         """
-        images = pad_images(
-            "the argument:", np.asarray(canvases), self.loaded.network.architecture.heads
-        )
-        labels = np.zeros((len(images), self.loaded.network.architecture.heads), np.int32)
-        return self._predict(images, labels).logits
+        heads = self.loaded.network.architecture.heads
+        images = pad_images("the argument:", np.asarray(canvases), heads)
+        logits = self._predict(images, self._no_labels(images)).logits
+        if heads is None:
+            return np.asarray(head_log_probs(jnp.asarray(logits), -(-images.shape[2] // SIDE)))
+        return logits
 
     def score_file(self, path: Path) -> tuple[Scores | None, Predictions, list[str]]:
         """Scores the images of an npz or CSV file, or of a folder of idx files.
@@ -116,12 +122,12 @@ class Model:
         found = read_labelled(path, architecture.heads, has_blank=architecture.classes > DIGITS)
         labels = found.labels
         if labels is None:
-            labels = np.zeros((len(found.images), architecture.heads), np.int32)
+            labels = self._no_labels(found.images)
         predictions, task = self._predict(found.images, labels), self.loaded.task
 
         def measure(answers: Predictions) -> float:
             if found.labels is None:
-                return hints.confidence(answers.logits)
+                return float(answers.confidences.mean())
             accuracy: float = task.score(answers)[task.metric]
             return accuracy
 
@@ -203,6 +209,11 @@ class Model:
     @cached_property
     def _evaluator(self) -> Evaluator:
         return Evaluator(self.loaded.task, self.loaded.network)
+
+    def _no_labels(self, images: Images) -> Int[np.ndarray, "n length"]:
+        """Returns labels of the length that answers may have, of images that have none."""
+        heads = self.loaded.network.architecture.heads
+        return np.full((len(images), heads or images.shape[2] // COLUMN), BLANK, np.int32)
 
     def _score(self, images: np.ndarray, labels: np.ndarray) -> tuple[Scores, Predictions]:
         predictions = self._predict(images, labels)

@@ -118,7 +118,7 @@ def _evaluate(chosen: argparse.Namespace) -> None:
         answer_file(model, chosen.data) if chosen.data else answer_suites(model, chosen.suite)
     )
     if chosen.predictions and predictions:
-        save_predictions(chosen.predictions, predictions)
+        save_predictions(chosen.predictions, model.loaded.task.answers(predictions))
     print(json.dumps(answer, indent=2) if chosen.json else format_answer(answer))
 
 

@@ -33,6 +33,7 @@ from jaxmnist.fields import (
     whole,
 )
 from jaxmnist.old_configs import upgrade
+from jaxmnist.string_config import Strings
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -115,10 +116,13 @@ class Optimizer(Group):
 
     prefix: ClassVar[str] = "optimizer."
 
-    name: Literal["adam", "sgd"] = choice("adam", "the update rule", "adam", "sgd")
-    b1: float = decay(0.9, "adam: decay of the mean")
-    b2: float = decay(0.999, "adam: decay of the mean square")
-    eps: float = positive(1e-8, "adam: added to the root of the mean square")
+    name: Literal["adam", "adamw", "sgd"] = choice(
+        "adam", "the update rule", "adam", "adamw", "sgd"
+    )
+    b1: float = decay(0.9, "adam, adamw: decay of the mean")
+    b2: float = decay(0.999, "adam, adamw: decay of the mean square")
+    eps: float = positive(1e-8, "adam, adamw: added to the root of the mean square")
+    weight_decay: float = number(0.0, "adamw: of kernels, times the learning rate", 0, 1e3)
     momentum: float = decay(0.9, "sgd: momentum")
 
 
@@ -189,6 +193,13 @@ class Evaluation(Group):
 
     examples: int = whole(10_000, "sequences, the same in every suite; of digits at most this many")
     seed: int = whole(2026, "of drawing them, and of the suites' randomness", 0, MAX_SEED)
+    suites: tuple[str, ...] = declare(
+        (), "names of those that a run is tested on, `clean` among them; (): all",
+        Rule(
+            lambda v: v == () or (type(v) is tuple and set(map(type, v)) == {str} and "clean" in v),
+            "names of suites with 'clean' among them, such as ('clean', 'noise'), or ()",
+        ),
+    )  # fmt: skip
     every_epoch: bool = switch(False, "keep every epoch's weights, and test them all at the end")
 
 
@@ -219,6 +230,9 @@ class Config(Group):
     num_seeds: int = whole(1, "train seeds seed .. seed+num_seeds-1 in one program", 1, 10_000)
     epochs: int = whole(1, "at most; early stopping may end the run before")
     batch_size: int = whole(64, "examples a step; a smaller last batch is kept")
+    average: float = decay(
+        0.0, "decay of the running average of weights that is evaluated; 0: the weights themselves"
+    )
     early_stopping_patience: int = whole(1_000, "epochs without improvement in validation")
     selection: Literal["best", "last"] = choice(
         "best", "weights that are tested: best in validation, or of the last epoch", "best", "last"
@@ -230,6 +244,7 @@ class Config(Group):
     schedule: Schedule = Schedule()
     eval: Evaluation = Evaluation()
     sequence: Sequence | None = None
+    strings: Strings | None = None
 
     def __post_init__(self) -> None:
         """Checks every field, and what has to fit together.
@@ -261,6 +276,10 @@ class Config(Group):
                 "config.selection is 'best' and config.validation.digits is 'test': the best epoch "
                 "would be chosen on the test digits; choose 'held_out' digits or the 'last' epoch."
             )
+        if self.strings and not self.sequence:
+            raise UserError(
+                "config.strings needs the group sequence: start from recipes.strings()."
+            )
         cycles = self.schedule.name == "one_cycle" and self.schedule.one_cycle.cycle_momentum
         if cycles and self.optimizer.name != "sgd":
             raise UserError("config.schedule.one_cycle.cycle_momentum needs optimizer.name 'sgd'.")
@@ -284,19 +303,17 @@ def from_dict(tree: Mapping[str, Any]) -> Config:
     return config
 
 
-def to_dict(config: Config) -> Tree:
-    """Returns the nested dictionary of a configuration; single digits have no `sequence`."""
-    tree = dataclasses.asdict(config)
-    if config.sequence is None:
-        del tree["sequence"]
-    return tree
+def to_dict(group: Group) -> Tree:
+    """Returns the nested dictionary of a configuration, without the groups that it has not."""
+    tree = dataclasses.asdict(group)
+    return {name: value for name, value in tree.items() if value is not None}
 
 
-def to_config_dict(config: Config) -> "ConfigDict":
+def to_config_dict(group: Group) -> "ConfigDict":
     """Returns the ConfigDict that recipes change and `--config.FIELD=VALUE` overrides."""
     from ml_collections import ConfigDict
 
-    return ConfigDict(to_dict(config))
+    return ConfigDict(to_dict(group))
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:

@@ -2,4 +2,5 @@
 
 SIDE = 28  # pixels, height and width
 DIGITS = 10  # classes 0-9
+PUBLISHED_LENGTH = 3  # digits that the published recognisers read at most
 BLANK = 10  # the eleventh class of sequence recognisers: nothing here

@@ -1,25 +1,25 @@
 """Predictions and scores on fixed lists of examples, every example counted once.
 
-A list is made in batches of one size by one compiled function for all its suites, and goes through
-one compiled forward pass for all networks of a shape.
+A list is made in batches of one size by one compiled function for each suite, and goes through one
+compiled forward pass for all networks of a shape.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.sharding import Mesh
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, Key, UInt8
 
 from jaxmnist.data.dataset import Dataset
 from jaxmnist.generate.augment import normalise
-from jaxmnist.generate.examples import ExampleFn, ExampleKeys
-from jaxmnist.metrics import cross_entropy
+from jaxmnist.generate.examples import ExampleKeys
 from jaxmnist.models.network import Network, Weights
 from jaxmnist.rng import Stream, stream_key, stream_keys
 from jaxmnist.sharding import batch_axis, make_mesh, map_seeds, put_on_device, shard_by_seed
@@ -40,41 +40,39 @@ class ExampleList:
     """
 
     dataset: Dataset
-    example_fns: tuple[ExampleFn, ...]  # one a suite
+    suites: Mapping[str, Partial]  # what makes one example: an `ExampleFn` as a pytree
     count: int
     seed: int
     streams: tuple[Stream, Stream]
 
-    def batches(self, batch_size: int, suite: int = 0, epoch: int = 0) -> Iterator[Batch]:
+    def batches(self, batch_size: int, suite: str, epoch: int = 0) -> Iterator[Batch]:
         """Yields the examples in batches of one size; the last one repeats the last example."""
         for start in range(0, self.count, batch_size):
             numbers = np.minimum(start + np.arange(batch_size), self.count - 1)
             yield _make_batch(
                 jax.random.key(self.seed),
                 jnp.asarray(numbers),
-                suite,
                 epoch,
                 self.dataset,
-                example_fns=self.example_fns,
+                self.suites[suite],
                 streams=self.streams,
             )
 
-    def images(self, batch_size: int, suite: int, count: int) -> Float[np.ndarray, "n 28 width"]:
+    def images(self, batch_size: int, suite: str, count: int) -> Float[np.ndarray, "n 28 width"]:
         """Returns the images of the first `count` examples, or of all if there are fewer."""
         count = min(count, self.count)
         batches = islice(self.batches(batch_size, suite), -(-count // batch_size))
         return np.concatenate([np.asarray(images) for images, _ in batches])[:count]
 
 
-@partial(jax.jit, static_argnames=("example_fns", "streams"))
+@partial(jax.jit, static_argnames="streams")
 def _make_batch(
     root: Key[Array, ""],
     numbers: Int[Array, " batch"],
-    suite: int | Int[Array, ""],
     epoch: int | Int[Array, ""],
     dataset: Dataset,
+    example_fn: Partial,
     *,
-    example_fns: tuple[ExampleFn, ...],
     streams: tuple[Stream, Stream],
 ) -> Batch:
     """Makes the examples with these numbers of one suite of a list."""
@@ -84,8 +82,7 @@ def _make_batch(
         # The stream first, then the epoch: no other stream's keys lie there.
         augment_key=stream_keys(stream_key(root, streams[1], epoch), streams[1], numbers),
     )
-    vmapped = [jax.vmap(example_fn, in_axes=(0, None)) for example_fn in example_fns]
-    batch: Batch = lax.switch(suite, vmapped, keys, dataset)
+    batch: Batch = jax.vmap(example_fn, in_axes=(0, None))(keys, dataset)
     return batch
 
 
@@ -93,7 +90,7 @@ def suite_list(task: Task, dataset: Dataset, *, examples: int, seed: int) -> Exa
     """Returns the evaluation suites over one list of test examples."""
     return ExampleList(
         dataset=put_on_device(dataset),
-        example_fns=tuple(task.example_fn(transforms) for transforms in task.suites.values()),
+        suites=task.suites,
         count=task.num_examples(examples, len(dataset)),
         seed=seed,
         streams=(Stream.TEST_DRAW, Stream.TEST_AUGMENT),
@@ -112,6 +109,15 @@ def image_batches(
         yield normalise(scaled), jnp.asarray(labels[numbers], jnp.int32)
 
 
+class Answers(NamedTuple):
+    """What networks answer on a batch: `Predictions` without the labels."""
+
+    logits: Float[Array | np.ndarray, "networks batch heads classes"]
+    losses: Float[Array | np.ndarray, "networks batch"]
+    predicted: Int[Array | np.ndarray, "networks batch length"]
+    confidences: Float[Array | np.ndarray, "networks batch"]
+
+
 class Evaluator:
     """Applies networks of one architecture: one compiled forward pass, for one network or many."""
 
@@ -123,7 +129,8 @@ class Evaluator:
           network: their architecture in its layout.
           mesh: over which networks and batches are spread; default: one network on all devices.
         """
-        self.task, self.batch_size = task, EVAL_BATCH_SIZE
+        self.task, self.architecture = task, network.architecture
+        self.batch_size = EVAL_BATCH_SIZE
         if jax.default_backend() != "cpu":
             self.batch_size = EVAL_BATCH_SIZE_ACCELERATOR
         self.mesh = mesh or make_mesh(1, self.batch_size)
@@ -143,26 +150,31 @@ class Evaluator:
           count: of the examples; what the last batch repeats is left out.
         """
         weights = shard_by_seed(weights, self.mesh)
-        in_flight: list[tuple[Array, Array, Array]] = []
-        done: list[tuple[np.ndarray, ...]] = []
+        in_flight: list[tuple[Answers, Array]] = []
+        done: list[tuple[Answers, np.ndarray]] = []
         for images, labels in batches:
-            in_flight.append((*self._forward(weights, images, labels), labels))
+            in_flight.append((self._forward(weights, images, labels), labels))
             if len(in_flight) > 1:  # the device works on a batch while the last one is read
-                done.append(tuple(map(np.asarray, in_flight.pop(0))))
-        done += [tuple(map(np.asarray, each)) for each in in_flight]
-        logits, losses, labels = zip(*done, strict=True)
-        each = zip(np.concatenate(logits, axis=1), np.concatenate(losses, axis=1), strict=True)
+                done.append(jax.tree.map(np.asarray, in_flight.pop(0)))
+        done += jax.tree.map(np.asarray, in_flight)
+        answers, labels = zip(*done, strict=True)
+        each = Answers(*(np.concatenate(parts, axis=1) for parts in zip(*answers, strict=True)))
         all_labels = np.concatenate(labels)[:count]
-        return [Predictions(one[:count], loss[:count], all_labels) for one, loss in each]
+        return [
+            Predictions(
+                logits[:count], losses[:count], predicted[:count], confidences[:count], all_labels
+            )
+            for logits, losses, predicted, confidences in zip(*each, strict=True)
+        ]
 
     def predict_list(
-        self, weights: Weights, examples: ExampleList, suite: int = 0
+        self, weights: Weights, examples: ExampleList, suite: str
     ) -> list[Predictions]:
         """Returns the predictions of every network on one suite of a list."""
         batches = examples.batches(self.batch_size, suite)
         return self.predict(weights, batches, examples.count)
 
-    def score(self, weights: Weights, examples: ExampleList, suite: int = 0) -> list[Scores]:
+    def score(self, weights: Weights, examples: ExampleList, suite: str) -> list[Scores]:
         """Returns the scores of every network on one suite of a list."""
         return [self.task.score(each) for each in self.predict_list(weights, examples, suite)]
 
@@ -176,16 +188,24 @@ def _forward(
     mesh: Mesh,
     axis_name: str | None,
     network: Network,
-) -> tuple[Float[Array, "networks batch heads classes"], Float[Array, "networks batch"]]:
-    """Returns every network's logits and the loss of each example."""
+) -> Answers:
+    """Returns every network's answers on a batch."""
+    architecture = network.architecture
 
-    def forward(weights: Weights, images: Array, labels: Array) -> tuple[Array, Array]:
+    def forward(weights: Weights, images: Array, labels: Array) -> Answers:
         logits = jnp.asarray(network.apply(weights._asdict(), images, train=False))
-        return logits, cross_entropy(logits, labels)
+        predicted = architecture.predict(logits, labels.shape[1])
+        return Answers(
+            logits=logits,
+            losses=architecture.losses(logits, labels),
+            predicted=predicted,
+            confidences=jnp.exp(-architecture.losses(logits, predicted)),
+        )
 
-    mapped = map_seeds(forward, mesh, shared=2, examples=axis_name)
-    logits, losses = mapped(weights, images, labels)
-    return logits, losses
+    # Unchecked: the scan in the loss of CTC starts from constants.
+    mapped = map_seeds(forward, mesh, shared=2, examples=axis_name, check=False)
+    answers: Answers = mapped(weights, images, labels)
+    return answers
 
 
 def score_every_epoch(
@@ -196,7 +216,7 @@ def score_every_epoch(
     networks = jax.tree.map(
         lambda leaf: np.asarray(leaf)[:, :epochs].reshape(-1, *leaf.shape[2:]), every_epoch
     )
-    scores = evaluator.score(networks, examples)
+    scores = evaluator.score(networks, examples, "clean")
     return np.array([score[evaluator.task.metric] for score in scores]).reshape(-1, epochs)
 
 
@@ -212,7 +232,6 @@ def suite_scores(
     """Returns the scores and predictions of one network on suites."""
     found = {}
     for name in names:
-        suite = list(evaluator.task.suites).index(name)
-        (predictions,) = evaluator.predict_list(one_network(weights), examples, suite)
+        (predictions,) = evaluator.predict_list(one_network(weights), examples, name)
         found[name] = evaluator.task.score(predictions), predictions
     return found

@@ -22,8 +22,6 @@ from jaxmnist.config import Config
 from jaxmnist.data.dataset import Dataset, Splits
 from jaxmnist.data.sources import load_splits
 from jaxmnist.errors import UserError
-from jaxmnist.generate.augment import augmentation
-from jaxmnist.generate.suites import Transforms
 from jaxmnist.models.network import Network
 from jaxmnist.models.summary import layer_rows
 from jaxmnist.models.zoo import SEQUENCE_MODELS, SYSTEM_MODELS, create_network
@@ -69,6 +67,7 @@ class Experiment:
             mesh=self.mesh,
             spec=self.spec,
             image_size=self.task.image_size,
+            average=bool(self.config.average),
             keep_epochs=self.config.epochs if self.config.eval.every_epoch else 0,
         )
         return lambda seed: init(seed + jnp.arange(self.config.num_seeds))
@@ -143,7 +142,12 @@ def prepare(config: Config, splits: Splits | None = None) -> Experiment:
     mesh = make_mesh(config.num_seeds, config.batch_size)
     splits = splits or load_splits(config.data)
     spec = make_spec(config, network, len(splits.train))
-    experiment = Experiment(config, splits, task_of(network.architecture), spec, mesh)
+    experiment = Experiment(config, splits, make_task(config, network), spec, mesh)
+    for name in config.eval.suites:
+        if name not in experiment.task.suites:
+            raise UserError(
+                f"config.eval.suites names '{name}': choose of {', '.join(experiment.task.suites)}."
+            )
     if config.eval.every_epoch:
         kept = 4 * experiment.num_params * config.epochs * config.num_seeds
         if kept > EVERY_EPOCH_BYTES:  # the machine would kill the process, without a word
@@ -171,6 +175,11 @@ def make_network(config: Config) -> Network:
             f"config.model {config.model} reads sequences, and the configuration lacks the field "
             "sequence.max_length: start from recipes.sequences()."
         )
+    if (network.architecture.heads is None) != (config.strings is not None):
+        raise UserError(
+            f"config.model {config.model} and the group config.strings do not belong together: "
+            "start from recipes.strings() for a network that reads any length, else from another."
+        )
     if config.sequence and not reads_sequences:
         raise UserError(
             f"config.model {config.model} reads single digits: start from a recipe of its own "
@@ -179,13 +188,18 @@ def make_network(config: Config) -> Network:
     return network
 
 
+def make_task(config: Config, network: Network) -> Task:
+    """Returns the task of a network that a configuration names."""
+    return task_of(network.architecture, config.sequence.max_length if config.sequence else 1)
+
+
 def make_spec(config: Config, network: Network, num_digits: int) -> TrainSpec:
     """Returns what a train step computes with, for a training set of `num_digits` digits.
 
     Raises:
       UserError: if a batch has more examples than an epoch, or a schedule has too few steps.
     """
-    task = task_of(network.architecture)
+    task = make_task(config, network)
     examples = config.sequence.train_sequences if config.sequence else num_digits
     if examples < config.batch_size:
         raise UserError(
@@ -202,10 +216,11 @@ def make_spec(config: Config, network: Network, num_digits: int) -> TrainSpec:
             steps_per_epoch=steps_per_epoch(examples, config.batch_size),
             mode=mode,
         ),
-        example_fn=task.example_fn(Transforms(digit=augmentation(config.augment))),
+        example_fn=task.train_example_fn(config),
         early_stopping=EarlyStopping(mode, config.early_stopping_patience),
         num_examples=examples,
         batch_size=config.batch_size,
+        average=config.average,
         resample_each_epoch=config.sequence.resample_each_epoch if config.sequence else False,
     )
 
@@ -218,7 +233,7 @@ def with_axis(spec: TrainSpec, axis_name: str | None) -> TrainSpec:
 # It runs once: the same bits from code that compiles seven times faster.
 @partial(
     jax.jit,
-    static_argnames=("mesh", "spec", "image_size", "keep_epochs"),
+    static_argnames=("mesh", "spec", "image_size", "average", "keep_epochs"),
     compiler_options={"xla_backend_optimization_level": 1},
 )
 def _init_states(
@@ -227,6 +242,7 @@ def _init_states(
     mesh: Mesh,
     spec: TrainSpec,
     image_size: tuple[int, int],
+    average: bool,
     keep_epochs: int,
 ) -> TrainState:
     init = partial(
@@ -236,6 +252,7 @@ def _init_states(
         optimizer=spec.optimizer,
         schedule=spec.schedule,
         mode=spec.early_stopping.mode,
+        average=average,
         keep_epochs=keep_epochs,
     )
     states: TrainState = map_seeds(init, mesh)(seeds)

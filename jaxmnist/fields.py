@@ -83,6 +83,25 @@ def fraction(default: float, help_text: str) -> Any:
     return declare(default, help_text, rule)
 
 
+def probability(help_text: str) -> Any:
+    """Declares how often an effect is drawn; it is off by default."""
+    return number(0.0, help_text, 0, 1)
+
+
+def span(default: tuple[float, float], help_text: str, low: float, high: float) -> Any:
+    """Declares two real numbers with bounds, the smaller first, between which one is drawn."""
+    rule = Rule(
+        lambda v: (
+            type(v) is tuple
+            and len(v) == 2
+            and all(map(is_real, v))
+            and low <= v[0] <= v[1] <= high
+        ),
+        f"two numbers, the smaller first, from {low:g} to {high:g}",
+    )
+    return declare(default, f"{help_text}; between two", rule)
+
+
 def decay(default: float, help_text: str) -> Any:
     """Declares a decay rate or momentum, in [0, 1) of single precision.
 

@@ -113,9 +113,3 @@ def _in_cell(digit: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "28 28"]:
     cell = np.zeros((SIDE, SIDE), np.float32)
     cell[top : top + height, left : left + width] = small
     return cell
-
-
-def confidence(logits: Float[np.ndarray, "n heads classes"]) -> float:
-    """Returns the mean over images of the probability of the answer, the product over heads."""
-    shifted = np.exp(logits - logits.max(-1, keepdims=True))
-    return float((1 / shifted.sum(-1)).prod(-1).mean())

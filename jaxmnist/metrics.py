@@ -5,15 +5,15 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 
 class Metrics(NamedTuple):
     """Sums over examples; `merge` adds those of two sets of examples."""
 
     loss: Float[Array, "..."]  # sum over examples of the loss summed over heads
-    correct: Int[Array, "..."]  # heads that were right
-    exact: Int[Array, "..."]  # examples of which every head was right
+    correct: Int[Array, "..."]  # places of labels that were right
+    exact: Int[Array, "..."]  # examples of which every place was right
     examples: Int[Array, "..."]
 
     @classmethod
@@ -34,16 +34,39 @@ def cross_entropy(
 
 
 def batch_metrics(
-    logits: Float[Array, "batch heads classes"], labels: Int[Array, "batch heads"]
+    losses: Float[Array, " batch"],
+    predicted: Int[Array, "batch heads"],
+    labels: Int[Array, "batch heads"],
 ) -> Metrics:
     """Returns the sums over a batch."""
-    right = logits.argmax(-1) == labels
+    right = predicted == labels
     return Metrics(
-        loss=cross_entropy(logits, labels).sum(),
+        loss=losses.sum(),
         correct=right.sum(dtype=jnp.int32),
         exact=right.all(-1).sum(dtype=jnp.int32),
         examples=jnp.int32(len(labels)),
     )
+
+
+def calibration_error(
+    confidences: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"], bins: int = 15
+) -> float:
+    """Returns the expected calibration error (Guo et al., 2017).
+
+    It is the mean difference of confidence and accuracy, over bins of equal width in confidence.
+    """
+    place = np.minimum((confidences * bins).astype(int), bins - 1)
+    gaps = np.bincount(place, weights=confidences - right, minlength=bins)
+    return float(np.abs(gaps).sum() / len(right))
+
+
+def coverage(
+    confidences: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"], accuracy: float
+) -> float:
+    """Returns the largest share of answers, the surest ones, that are right with `accuracy`."""
+    order = np.argsort(-confidences, kind="stable")
+    enough = np.cumsum(right[order]) >= accuracy * np.arange(1, len(right) + 1) - 1e-9
+    return float((np.flatnonzero(enough).max(initial=-1) + 1) / len(right))
 
 
 def mean_of_batch_means(losses: Float[np.ndarray, " n"], batch_size: int) -> float:

@@ -17,12 +17,17 @@ RENAMED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     ),
 }
 # Fields that came later, with the value that says what was done before there was a choice.
-ADDED: dict[str, Any] = {"validation.batch_means": False}
+ADDED: dict[str, Any] = {
+    "average": 0.0,
+    "eval.suites": (),
+    "optimizer.weight_decay": 0.0,
+    "validation.batch_means": False,
+}
 
 
 def upgrade(tree: Mapping[str, Any]) -> Tree:
     """Renames the fields of older configurations, and adds those that came later."""
-    new: Tree = {k: upgrade(v) if isinstance(v, Mapping) else v for k, v in tree.items()}
+    new = _copied(tree)
     for old, (name, convert) in RENAMED.items():
         *groups, field = old.split(".")
         group: Any = new
@@ -31,7 +36,12 @@ def upgrade(tree: Mapping[str, Any]) -> Tree:
         if isinstance(group, dict) and field in group:
             group[name.rpartition(".")[2]] = convert(group.pop(field))
     for name, before in ADDED.items():
-        outer, field = name.split(".")
-        if isinstance(new.get(outer), dict):
-            new[outer].setdefault(field, before)
+        outer, _, field = name.rpartition(".")
+        group = new.get(outer) if outer else new
+        if isinstance(group, dict):
+            group.setdefault(field, before)
     return new
+
+
+def _copied(tree: Mapping[str, Any]) -> Tree:
+    return {k: _copied(v) if isinstance(v, Mapping) else v for k, v in tree.items()}

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from jaxmnist import config
 from jaxmnist.errors import UserError
@@ -31,7 +32,17 @@ def make_optimizer(fields: config.Optimizer) -> optax.GradientTransformation:
     if fields.name == "adam":
         own = {"b1": fields.b1, "b2": fields.b2, "eps": fields.eps}
         return optax.inject_hyperparams(optax.adam)(learning_rate=0.0, **own)
+    if fields.name == "adamw":
+        own = {"b1": fields.b1, "b2": fields.b2, "eps": fields.eps}
+        return optax.inject_hyperparams(optax.adamw, static_args=("mask",))(
+            learning_rate=0.0, weight_decay=fields.weight_decay, mask=_kernels, **own
+        )
     return optax.inject_hyperparams(optax.sgd)(learning_rate=0.0, momentum=fields.momentum)
+
+
+def _kernels(params: PyTree) -> PyTree:
+    """Returns which parameters decay: kernels, no biases and no scales."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
 @dataclass(frozen=True)

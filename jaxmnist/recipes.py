@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from jaxmnist.config import Config, Data, Evaluation, Sequence, Validation, to_config_dict
 from jaxmnist.errors import UserError
 from jaxmnist.files import user_path
+from jaxmnist.string_config import Strings
 
 Variants = Mapping[str, Callable[[], ConfigDict]]
 
@@ -34,6 +35,59 @@ def sequences() -> ConfigDict:
             validation=Validation(examples=6_000),
             sequence=Sequence(),
         )
+    )
+
+
+def strings() -> ConfigDict:
+    """Returns the defaults of a recipe that reads strings of any length, anywhere on the canvas."""
+    config = sequences()
+    config.strings = to_config_dict(Strings())
+    config.validation.metric = "accuracy"
+    return config
+
+
+def write_robustly(strings: ConfigDict) -> None:
+    """Switches on every effect of `strings`, as strongly as people, paper and cameras have it."""
+    strings.writing.update(
+        cells_probability=0.25,
+        scale=(0.62, 1.2),
+        own_scale=0.12,
+        aspect=0.2,
+        slant_degrees=15.0,
+        turn_probability=0.4,
+        turn_degrees=25.0,
+        gap=(-4.0, 14.0),
+        own_gap=4.0,
+        slope_degrees=7.0,
+        jitter=2.0,
+        elastic=2.0,
+        serif_probability=0.3,
+        stroke_probability=0.5,
+        stroke=(0.0, 1.0),
+    )
+    strings.page.update(
+        lines_probability=0.15,
+        squares_probability=0.08,
+        marks_probability=0.2,
+        specks_probability=0.2,
+        tiles_probability=0.15,
+        invert_probability=0.35,
+    )
+    strings.camera.update(
+        contrast_probability=0.5,
+        contrast=(0.12, 1.0),
+        light_probability=0.3,
+        light=(0.0, 0.7),
+        texture_probability=0.3,
+        texture=(0.0, 0.3),
+        blur_probability=0.3,
+        blur=(0.3, 2.0),
+        noise_probability=0.4,
+        noise=(0.0, 0.5),
+        impulse_probability=0.1,
+        impulse=(0.0, 0.2),
+        jpeg_probability=0.2,
+        jpeg=(0.5, 4.0),
     )
 
 

@@ -39,12 +39,30 @@ class TrainState(NamedTuple):
     best: Best
     sums: Metrics  # of the epoch under way
     diverged: Int[Array, "*seeds"]  # the step that was not finite, after which nothing changes; -1
+    average: Weights | None  # the running average, where a recipe evaluates that
     every_epoch: Weights | None  # rows of every epoch's weights, where a recipe keeps them
 
     @property
     def weights(self) -> Weights:
-        """Returns the weights as they are now."""
-        return Weights(self.params, self.batch_stats)
+        """Returns the weights that are evaluated: the average, or those that are trained."""
+        return self.average or Weights(self.params, self.batch_stats)
+
+    def averaged(self, decay: float) -> "TrainState":
+        """Returns the state with its present weights in the average (Polyak & Juditsky, 1992).
+
+        The first averages are of few steps: the decay rises to its value.
+        """
+        if self.average is None:
+            return self
+        rising = (1 + self.step) / (10 + self.step)
+        share = 1 - jnp.minimum(decay, rising.astype(jnp.float32))
+
+        def move(average: Array, now: Array) -> Array:
+            whole = jnp.issubdtype(now.dtype, jnp.integer)  # a count of batches
+            return now if whole else average + share * (now - average)
+
+        now = Weights(self.params, self.batch_stats)
+        return self._replace(average=jax.tree.map(move, self.average, now))
 
 
 def init_state(
@@ -55,6 +73,7 @@ def init_state(
     optimizer: optax.GradientTransformation,
     schedule: Schedule,
     mode: Mode,
+    average: bool,
     keep_epochs: int,
 ) -> TrainState:
     """Returns the state before the first step, a function of the seed alone.
@@ -66,6 +85,7 @@ def init_state(
       optimizer: of its weights.
       schedule: of the optimizer's hyperparameters.
       mode: whether the validation metric is better when it is lower (`min`) or higher (`max`).
+      average: whether the state has an average of the weights.
       keep_epochs: how many epochs' weights the state has room for.
     """
     key = jax.random.key(seed)
@@ -82,6 +102,7 @@ def init_state(
         best=Best(jnp.float32(math.inf if mode == "min" else -math.inf), jnp.int32(0), weights),
         sums=Metrics.zero(),
         diverged=jnp.int32(-1),
+        average=weights if average else None,
         every_epoch=rows if keep_epochs else None,
     )
 

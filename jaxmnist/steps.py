@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxmnist.data.dataset import Dataset
 from jaxmnist.generate.examples import ExampleFn, ExampleKeys
-from jaxmnist.metrics import Metrics, batch_metrics, cross_entropy
+from jaxmnist.metrics import Metrics, batch_metrics
 from jaxmnist.models.network import Network
 from jaxmnist.optim import Mode, Schedule
 from jaxmnist.rng import Stream, permuted, stream_key, stream_keys
@@ -45,6 +45,7 @@ class TrainSpec:
     early_stopping: EarlyStopping
     num_examples: int  # an epoch
     batch_size: int
+    average: float  # decay of the average of weights
     resample_each_epoch: bool  # else the same examples every epoch, with fresh augmentation
     axis_name: str | None = None  # of the devices that each hold a shard of the batch
 
@@ -118,8 +119,11 @@ def train_step(
             rngs={"dropout": stream_key(state.key, Stream.DROPOUT, state.step)},
             mutable=["batch_stats"],
         )
-        loss = cross_entropy(logits, labels).mean() / axis_size(spec.axis_name)
-        return loss, (batch_metrics(logits, labels), variables.get("batch_stats", {}))
+        losses = spec.network.architecture.losses(logits, labels)
+        predicted = spec.network.architecture.predict(logits, labels.shape[1])
+        metrics = batch_metrics(losses, predicted, labels)
+        loss = losses.mean() / axis_size(spec.axis_name)
+        return loss, (metrics, variables.get("batch_stats", {}))
 
     gradients, (metrics, batch_stats) = jax.grad(loss_fn, has_aux=True)(state.params)
     gradients, metrics = psum((gradients, metrics), spec.axis_name)
@@ -136,7 +140,7 @@ def train_step(
         batch_stats=batch_stats,
         opt_state=opt_state,
         sums=state.sums.merge(metrics),
-    )
+    ).averaged(spec.average)
 
     # --- Divergence: a step that is not finite changes nothing but `diverged`. ---
     finite = jnp.isfinite(metrics.loss) & jnp.isfinite(optax.tree.norm(gradients, squared=True))

@@ -1,31 +1,46 @@
 """What a network reads, single digits or sequences of them, and how its answers are scored."""
 
 import abc
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from jax.tree_util import Partial
 from jaxtyping import Bool, Float, Int
 
-from jaxmnist.constants import BLANK, SIDE
-from jaxmnist.generate.examples import ExampleFn, digit_example, sequence_example
-from jaxmnist.generate.suites import DIGIT_SUITES, SUITES, Transforms
+from jaxmnist.config import Config
+from jaxmnist.constants import BLANK, PUBLISHED_LENGTH, SIDE
+from jaxmnist.data.dataset import Dataset
+from jaxmnist.generate.augment import augmentation
+from jaxmnist.generate.corruptions import CORRUPTIONS
+from jaxmnist.generate.effects import effects
+from jaxmnist.generate.examples import (
+    Example,
+    ExampleFn,
+    ExampleKeys,
+    digit_example,
+    sequence_example,
+    string_example,
+    with_end,
+)
+from jaxmnist.generate.suites import DIGIT_SUITES, STRING_SUITES, SUITES, Transforms
+from jaxmnist.metrics import calibration_error, coverage
 from jaxmnist.models.network import Architecture
+from jaxmnist.string_config import Strings
 
+SURE = 0.998  # the accuracy of the answers that `coverage` counts
 Scores = dict[str, Any]
 
 
 class Predictions(NamedTuple):
     """What one network answered on a list of examples."""
 
-    logits: Float[np.ndarray, "n heads classes"]
+    logits: Float[np.ndarray, "n heads classes"]  # of columns, where a network has no heads
     losses: Float[np.ndarray, " n"]  # of each example, summed over heads
-    labels: Int[np.ndarray, "n heads"]
-
-    @property
-    def predicted(self) -> Int[np.ndarray, "n heads"]:
-        """The classes with the largest logits."""
-        return self.logits.argmax(-1)
+    predicted: Int[np.ndarray, "n length"]
+    confidences: Float[np.ndarray, " n"]  # the probability of what is predicted
+    labels: Int[np.ndarray, "n length"]
 
 
 class Task(abc.ABC):
@@ -33,16 +48,32 @@ class Task(abc.ABC):
 
     noun: str  # what its examples are called
     metric: str  # the accuracy that counts
-    suites: dict[str, Transforms]
     image_size: tuple[int, int]  # height and width in pixels
+    max_length: int  # digits of the longest label in training
+
+    @property
+    @abc.abstractmethod
+    def suites(self) -> dict[str, Partial]:
+        """What makes one example of each suite, as a pytree; `clean` comes first.
+
+        Suites of one function, that differ in its arguments alone, share a compiled program.
+        """
 
     @abc.abstractmethod
-    def example_fn(self, transforms: Transforms) -> ExampleFn:
-        """Returns the function that makes one example with these transforms."""
+    def train_example_fn(self, config: Config) -> ExampleFn:
+        """Returns the function that makes one training example."""
+
+    def effects(self, config: Config) -> dict[str, Partial]:
+        """What makes one example of each effect on training examples alone, to be looked at."""
+        return {}
 
     @abc.abstractmethod
     def num_examples(self, wanted: int, digits: int) -> int:
         """Returns the length of a fixed list of at most `wanted` examples over `digits` digits."""
+
+    def answers(self, predictions: Predictions) -> Int[np.ndarray, "n length"]:
+        """Returns predicted labels in the form of the labels that people give."""
+        return predictions.predicted
 
     @abc.abstractmethod
     def score(self, predictions: Predictions) -> Scores:
@@ -54,11 +85,15 @@ class ReadDigits(Task):
 
     noun = "digits"
     metric = "accuracy"
-    suites = DIGIT_SUITES
     image_size = (SIDE, SIDE)
+    max_length = 1
 
-    def example_fn(self, transforms: Transforms) -> ExampleFn:
-        return _digit_example_fn(transforms)
+    @property
+    def suites(self) -> dict[str, Partial]:
+        return {name: Partial(_digit_example_fn(suite)) for name, suite in DIGIT_SUITES.items()}
+
+    def train_example_fn(self, config: Config) -> ExampleFn:
+        return _digit_example_fn(Transforms(digit=augmentation(config.augment)))
 
     def num_examples(self, wanted: int, digits: int) -> int:
         return min(wanted, digits)
@@ -73,14 +108,20 @@ class ReadSequences(Task):
 
     noun = "sequences"
     metric = "exact_sequence_accuracy"
-    suites = SUITES
 
     def __init__(self, max_length: int) -> None:
         self.max_length = max_length
         self.image_size = (SIDE, SIDE * max_length)
 
-    def example_fn(self, transforms: Transforms) -> ExampleFn:
-        return _sequence_example_fn(transforms, self.max_length)
+    @property
+    def suites(self) -> dict[str, Partial]:
+        return {
+            name: Partial(_sequence_example_fn(suite, self.max_length))
+            for name, suite in SUITES.items()
+        }
+
+    def train_example_fn(self, config: Config) -> ExampleFn:
+        return _sequence_example_fn(Transforms(digit=augmentation(config.augment)), self.max_length)
 
     def num_examples(self, wanted: int, digits: int) -> int:
         return wanted
@@ -109,6 +150,63 @@ class ReadSequences(Task):
         }
 
 
+class ReadStrings(ReadSequences):
+    """Any number of digits anywhere on an image of any width.
+
+    Labels have a place more than digits (`generate.examples.with_end`).
+    """
+
+    def __init__(self, max_length: int) -> None:
+        self.max_length = max_length
+        self.image_size = (SIDE, SIDE * PUBLISHED_LENGTH)
+
+    @property
+    def suites(self) -> dict[str, Partial]:
+        """The published suites, in their format; those of strings; single digits of MNIST-C."""
+        published = {
+            name: Partial(_with_end(_sequence_example_fn(suite, PUBLISHED_LENGTH)))
+            for name, suite in SUITES.items()
+        }
+        own = {
+            name: Partial(_string_example_fn(suite.longest), fields=suite.fields)
+            for name, suite in STRING_SUITES.items()
+        }
+        corrupted = {
+            f"mnist_c_{name}": Partial(_with_end(_digit_example_fn(Transforms(digit=corruption))))
+            for name, corruption in CORRUPTIONS.items()
+        }
+        return published | own | corrupted
+
+    def answers(self, predictions: Predictions) -> Int[np.ndarray, "n length"]:
+        """Returns predicted labels without their end, unless a string is as long as that."""
+        predicted = predictions.predicted
+        return predicted if (predicted[:, -1] != BLANK).any() else predicted[:, :-1]
+
+    def score(self, predictions: Predictions) -> Scores:
+        """Returns the scores of sequences, and of what the confidences are worth.
+
+        `calibration_error` is the expected one, `coverage` the share of the surest answers of which
+        99.8 % are right.
+        """
+        right = (predictions.predicted == predictions.labels).all(-1)
+        return super().score(predictions) | {
+            "calibration_error": calibration_error(predictions.confidences, right),
+            "coverage": coverage(predictions.confidences, right, SURE),
+        }
+
+    def train_example_fn(self, config: Config) -> ExampleFn:
+        assert config.strings
+        return _train_string_example_fn(config.strings, self.max_length)
+
+    def effects(self, config: Config) -> dict[str, Partial]:
+        assert config.strings
+        example_fn = _string_example_fn(self.max_length)
+        return {
+            name: Partial(example_fn, fields=fields)
+            for name, fields in effects(config.strings).items()
+        }
+
+
 # Cached: the same function for equal transforms, so that JAX finds what it compiled for it.
 @cache
 def _digit_example_fn(transforms: Transforms) -> ExampleFn:
@@ -125,8 +223,35 @@ def _sequence_example_fn(transforms: Transforms, max_length: int) -> ExampleFn:
     )
 
 
-def task_of(architecture: Architecture) -> Task:
-    """Returns the task of a network: one with a class for blanks reads sequences."""
+@cache
+def _string_example_fn(longest: int) -> Callable[..., Example]:
+    return partial(string_example, longest=longest)
+
+
+@cache
+def _train_string_example_fn(fields: Strings, longest: int) -> ExampleFn:
+    return partial(string_example, longest=longest, fields=fields)
+
+
+@cache
+def _with_end(example_fn: ExampleFn) -> ExampleFn:
+    def example(keys: ExampleKeys, dataset: Dataset) -> Example:
+        # A list may be longer than the digits, where it is of single ones.
+        image, labels = example_fn(keys._replace(index=keys.index % len(dataset)), dataset)
+        return image, with_end(labels)
+
+    return example
+
+
+def task_of(architecture: Architecture, max_length: int = PUBLISHED_LENGTH) -> Task:
+    """Returns the task of a network: one with a class for blanks reads sequences.
+
+    Args:
+      architecture: of the network.
+      max_length: digits of the longest training example of a network that reads any length.
+    """
+    if architecture.heads is None:
+        return ReadStrings(max_length)
     if architecture.classes > BLANK:
         return ReadSequences(architecture.heads)
     return ReadDigits()

@@ -1,28 +1,40 @@
 """The test at the end of a run: suites, pictures and the selected weights."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from jaxmnist.evaluation import Evaluator, ExampleList, score_every_epoch, suite_list
+from jaxmnist.evaluation import (
+    Evaluator,
+    ExampleList,
+    one_network,
+    score_every_epoch,
+    suite_list,
+)
 from jaxmnist.experiment import Experiment
 from jaxmnist.models.network import Weights
+from jaxmnist.rng import Stream
 from jaxmnist.run.folder import RunFolder
 from jaxmnist.run.plots import Panel, draw_curves, draw_predictions, pick
 from jaxmnist.run.summary_schema import TestResults
+from jaxmnist.sharding import put_on_device
 from jaxmnist.state import TrainState, finite_seeds
 from jaxmnist.tasks import Scores
-from jaxmnist.weights import FILE_NAME, Metadata, save_weights
+from jaxmnist.weights import FILE_NAME, Metadata, save_weights, with_temperature
 
+DRAWN = 6  # training examples of each effect
 PICTURED = 1_000  # test examples among which the picture of predictions picks its own
 
 
 def test(
     experiment: Experiment,
     evaluator: Evaluator,
+    validation: ExampleList,
     folder: RunFolder,
     state: TrainState,
     history: Sequence[dict[str, Any]],
@@ -35,7 +47,8 @@ def test(
     weights = state.best.weights if config.selection == "best" else state.weights
     seeds = finite_seeds(state)
     examples = suite_list(task, splits.test, examples=config.eval.examples, seed=config.eval.seed)
-    results, panels = score_suites(evaluator, weights, seeds, examples)
+    names = config.eval.suites or tuple(task.suites)
+    results, panels = score_suites(evaluator, weights, seeds, examples, names)
     every_epoch = None
     if state.every_epoch is not None:
         every_epoch = score_every_epoch(evaluator, state.every_epoch, len(history), examples)[seeds]
@@ -43,54 +56,98 @@ def test(
     plots = folder.path / "plots"
     draw_curves(plots / "curves.png", title, history, task, config.validation.digits)
     draw_predictions(plots / "predictions.png", f"{title}, test digits", panels)
-    save_selected(experiment, folder, state, weights, seeds)
+    draw_effects(experiment, plots / "augmentations.png")
+    seed, epoch = select_seed(experiment, state, seeds)
+    chosen = rows(weights, seed)
+    if experiment.network.architecture.heads is None:
+        chosen = calibrate(evaluator, chosen, validation)
+    save_selected(experiment, folder, chosen, seed, epoch)
     return TestResults(seeds, results, np.asarray(state.best.epoch)[seeds], every_epoch)
 
 
 def score_suites(
-    evaluator: Evaluator, weights: Weights, seeds: Int[np.ndarray, " n"], examples: ExampleList
+    evaluator: Evaluator,
+    weights: Weights,
+    seeds: Int[np.ndarray, " n"],
+    examples: ExampleList,
+    names: Sequence[str],
 ) -> tuple[dict[str, list[Scores]], dict[str, Panel]]:
     """Returns each suite's scores of `seeds`, and what to show of the first one's predictions."""
     task = evaluator.task
     results, panels = {}, {}
-    for suite, name in enumerate(task.suites):
-        predictions = evaluator.predict_list(weights, examples, suite)
+    for name in names:
+        predictions = evaluator.predict_list(weights, examples, name)
         results[name] = [task.score(predictions[seed]) for seed in seeds]
         first = predictions[seeds[0]]
-        images = examples.images(evaluator.batch_size, suite, PICTURED)
+        images = examples.images(evaluator.batch_size, name, PICTURED)
         panels[name] = pick(images, first.predicted[: len(images)], first.labels[: len(images)])
         accuracy = np.mean([scores[task.metric] for scores in results[name]])
         print(f"  {name}: {accuracy:.2%}", flush=True)
     return results, panels
 
 
-def save_selected(
-    experiment: Experiment,
-    folder: RunFolder,
-    state: TrainState,
-    weights: Weights,
-    seeds: Int[np.ndarray, " n"],
-) -> None:
-    """Writes the selected weights of that one of `seeds` which did best in validation.
+def draw_effects(experiment: Experiment, path: Path) -> None:
+    """Draws each effect on training strings, with what they say; other recipes have no picture."""
+    config, task = experiment.config, experiment.task
+    examples = ExampleList(
+        dataset=put_on_device(experiment.splits.train),
+        suites=task.effects(config),
+        count=DRAWN,
+        seed=config.seed,
+        streams=(Stream.DRAW, Stream.AUGMENT),
+    )
+    panels = {}
+    for name in examples.suites:
+        ((images, labels),) = examples.batches(DRAWN, name)
+        panels[name] = np.asarray(images), np.asarray(labels), np.asarray(labels)
+    if panels:
+        draw_predictions(path, f"{config.name}: what it is trained with, one by one", panels)
+
+
+def select_seed(
+    experiment: Experiment, state: TrainState, seeds: Int[np.ndarray, " n"]
+) -> tuple[int, int]:
+    """Returns that one of `seeds` which did best in validation, and the epoch of its weights.
 
     Where nothing is selected it is the first seed.
     """
-    config, early_stopping = experiment.config, experiment.spec.early_stopping
-    seed, epoch = seeds[0], int(state.step[seeds[0]]) // experiment.spec.steps_per_epoch
-    if config.selection == "best":
-        metric = np.asarray(state.best.metric)[seeds]
-        seed = seeds[metric.argmin() if early_stopping.mode == "min" else metric.argmax()]
-        epoch = int(state.best.epoch[seed])
+    early_stopping = experiment.spec.early_stopping
+    if experiment.config.selection != "best":
+        return int(seeds[0]), int(state.step[seeds[0]]) // experiment.spec.steps_per_epoch
+    metric = np.asarray(state.best.metric)[seeds]
+    seed = int(seeds[metric.argmin() if early_stopping.mode == "min" else metric.argmax()])
+    return seed, int(state.best.epoch[seed])
+
+
+def calibrate(evaluator: Evaluator, weights: Weights, validation: ExampleList) -> Weights:
+    """Returns weights whose confidences are calibrated on validation examples.
+
+    Logits are divided by the temperature that has the lowest loss (Guo et al., 2017).
+    """
+    (found,) = evaluator.predict_list(one_network(weights), validation, "clean")
+    logits, labels = jnp.asarray(found.logits), jnp.asarray(found.labels)
+    loss = jax.jit(lambda t: evaluator.architecture.losses(logits / t, labels).mean())
+    temperatures = np.geomspace(0.5, 3, 37, dtype=np.float32)
+    best = temperatures[int(np.argmin([float(loss(each)) for each in temperatures]))]
+    print(f"confidences: temperature {best:.2f}, by validation digits", flush=True)
+    return with_temperature(evaluator.architecture, weights, float(best))
+
+
+def save_selected(
+    experiment: Experiment, folder: RunFolder, weights: Weights, seed: int, epoch: int
+) -> None:
+    """Writes the weights of one seed."""
+    config = experiment.config
     metadata = Metadata(
         name=config.name,
         model=config.model,
-        max_length=experiment.network.architecture.heads,
-        seed=config.seed + int(seed),
+        max_length=experiment.task.max_length,
+        seed=config.seed + seed,
         epoch=epoch,
         data=experiment.splits.name,
         eval=config.eval,
     )
-    save_weights(folder.path / FILE_NAME, rows(weights, seed), metadata)
+    save_weights(folder.path / FILE_NAME, weights, metadata)
 
 
 def rows(weights: Weights, seeds: Any) -> Weights:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 from jaxtyping import Array
 
 from jaxmnist import checkpoint
@@ -20,8 +21,6 @@ from jaxmnist.evaluation import (
     ExampleList,
 )
 from jaxmnist.experiment import CompiledFns, Experiment, prepare
-from jaxmnist.generate.augment import augmentation
-from jaxmnist.generate.suites import Transforms
 from jaxmnist.metrics import Metrics, mean_of_batch_means
 from jaxmnist.models.summary import layer_table
 from jaxmnist.rng import Stream
@@ -116,7 +115,7 @@ def train(config: Config, workdir: str | Path, *, stop: StopRequest | None = Non
         print("evaluating on test digits ...", flush=True)
         trim_heap()
         with timer.section("evaluate"):
-            tested = test(experiment, run.evaluator, folder, state, history)
+            tested = test(experiment, run.evaluator, run.validation, folder, state, history)
         diverged = diverged_seeds(state, experiment)
         sha256 = weights_sha256(rows(state.weights, finite_seeds(state)))
         summary = summarise(experiment, history, tested, diverged, sha256, timer, commit)
@@ -141,14 +140,12 @@ def set_up(
     with timer.section("compile"):
         fns = experiment.compile(state)
     monitored = splits.split(config.validation.digits)
-    transforms = (
-        Transforms(digit=augmentation(config.augment))
-        if config.validation.augmented
-        else Transforms()
-    )
     validation = ExampleList(
         dataset=put_on_device(monitored),
-        example_fns=(task.example_fn(transforms),),
+        suites={
+            "augmented": Partial(task.train_example_fn(config)),
+            "clean": task.suites["clean"],
+        },
         count=task.num_examples(config.validation.examples, len(monitored)),
         seed=config.data.split_seed,
         streams=(Stream.VALIDATION_DRAW, Stream.VALIDATION_AUGMENT),
@@ -252,7 +249,8 @@ def validate(run: Run, state: TrainState, epoch: int) -> list[Scores] | None:
 
     if has_diverged(state).all():
         return None
-    batches = until_stopped(run.validation.batches(run.evaluator.batch_size, epoch=epoch))
+    suite = "augmented" if run.config.validation.augmented else "clean"
+    batches = until_stopped(run.validation.batches(run.evaluator.batch_size, suite, epoch))
     try:
         predictions = run.evaluator.predict(state.weights, batches, run.validation.count)
     except Interrupted:

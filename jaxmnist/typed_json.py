@@ -38,6 +38,8 @@ def _value(kind: Any, value: Any, place: str) -> Any:
         return value
     if origin is list and isinstance(value, list):
         return [_value(arguments[0], item, f"{place}[{at}]") for at, item in enumerate(value)]
+    if origin is tuple and isinstance(value, list):  # tuple[X, ...] it is
+        return tuple(_value(list[arguments[0]], value, place))  # type: ignore[valid-type]
     if origin is dict and isinstance(value, dict):
         return {key: _value(arguments[1], item, f"{place}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):

@@ -22,7 +22,7 @@ from jaxmnist.files import atomic_write
 from jaxmnist.formats.identify import identify
 from jaxmnist.formats.pth import read_pth
 from jaxmnist.formats.safetensors_files import read_arrays
-from jaxmnist.models.network import Network, Weights
+from jaxmnist.models.network import Architecture, Network, Weights
 from jaxmnist.models.summary import init_variables
 from jaxmnist.models.zoo import create_network
 from jaxmnist.tasks import Task, task_of
@@ -75,6 +75,20 @@ def save_weights(path: Path, weights: Weights, metadata: Metadata) -> None:
     atomic_write(path, save(arrays, metadata={"jaxmnist": entry}))
 
 
+def with_temperature(architecture: Architecture, weights: Weights, temperature: float) -> Weights:
+    """Returns the weights of a network whose logits are divided by a temperature.
+
+    The last layer is linear: it is divided, and nothing else has to know.
+    """
+    last = list(architecture.named_layers())[-1][0]
+    params = weights.params | {
+        last: {
+            name: value / np.float32(temperature) for name, value in weights.params[last].items()
+        }
+    }
+    return weights._replace(params=params)
+
+
 def weights_sha256(weights: Weights) -> str:
     """Returns the SHA-256 of all bits of weights, of one network or of all seeds'."""
     digest = hashlib.sha256()
@@ -100,7 +114,7 @@ def load_weights(path: Path) -> Loaded:
     metadata = _metadata(path, entries["jaxmnist"])
 
     network = create_network(metadata.model, max_length=metadata.max_length)
-    task = task_of(network.architecture)
+    task = task_of(network.architecture, metadata.max_length)
     wanted = flatten_dict(
         jax.eval_shape(
             lambda key: init_variables(network, key, *task.image_size), jax.random.key(0)
@@ -165,7 +179,8 @@ def _from_state_dict(path: Path, state: Mapping[str, np.ndarray]) -> Loaded:
     if found.unused:
         layers = dict.fromkeys(name.rpartition(".")[0] for name in found.unused)
         notes += [f"Its {', '.join(layers)} are left out: the published network never uses them."]
-    return Loaded(network, weights, task_of(network.architecture), metadata, tuple(notes))
+    task = task_of(network.architecture, found.max_length)
+    return Loaded(network, weights, task, metadata, tuple(notes))
 
 
 def _check_finite(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

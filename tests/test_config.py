@@ -14,6 +14,7 @@ from jaxmnist import config, fields, job, recipes
 from jaxmnist.config import Config, Sequence
 from jaxmnist.errors import UserError
 from jaxmnist.old_configs import upgrade
+from jaxmnist.string_config import Strings
 from jaxmnist.systems.published import SYSTEMS
 from tests.helpers import ROOT
 from tools.config_page import page
@@ -37,18 +38,20 @@ def test_every_recipe_has_all_fields_and_survives_json(name: str) -> None:
     again = json.loads(json.dumps(tree))
     assert config.from_dict(again) == built
     assert config.config_hash(again) == config.config_hash(recipe)
-    base = config.to_dict(Config(sequence=Sequence()) if built.sequence else Config())
+    groups = {"sequence": Sequence(), "strings": Strings()}
+    base = config.to_dict(Config(**{k: v for k, v in groups.items() if getattr(built, k)}))
     assert config.flatten(recipe).keys() == config.flatten(base).keys()
 
 
-def test_the_six_files_have_a_tiny_variant_each() -> None:
-    assert FILES == ["ds_cnn", "iterations", "models", "seq", "speedrun", "v"]
+def test_the_seven_files_have_a_tiny_variant_each() -> None:
+    assert FILES == ["ds_cnn", "iterations", "models", "reader", "seq", "speedrun", "v"]
     assert all(f"{file}:tiny" in ALL for file in FILES)
 
 
 def test_every_field_is_declared_with_help_and_a_rule_that_its_default_keeps() -> None:
     declared = dict(config.all_fields())
-    assert declared.keys() == config.flatten(config.to_dict(Config(sequence=Sequence()))).keys()
+    everything = Config(sequence=Sequence(), strings=Strings())
+    assert declared.keys() == config.flatten(config.to_dict(everything)).keys()
     for name, field in declared.items():
         assert field.metadata["rule"].holds(field.default), name
         assert field.metadata["help"]
@@ -67,7 +70,7 @@ def test_a_group_is_always_valid() -> None:
     with pytest.raises(UserError, match=r"config\.schedule\.step\.every is 0: it must be between"):
         dataclasses.replace(config.StepDecay(), every=0)
     assert set(fields.nested_groups(Config)) == {
-        "data", "validation", "augment", "optimizer", "schedule", "eval", "sequence",
+        "data", "validation", "augment", "optimizer", "schedule", "eval", "sequence", "strings",
     }  # fmt: skip
 
 

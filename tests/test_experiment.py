@@ -43,6 +43,7 @@ RECIPES = {
     "model_1": "models:model_1",
     "model_2": "models:model_2",
     "model_3": "models:tiny",
+    "reader": "reader:tiny",
     "seq-compact": "seq:tiny",
     "seq-generalist": "seq:generalist",
     "swift": "speedrun:tiny",
@@ -94,7 +95,7 @@ def gradients_in_double_precision(experiment: Experiment) -> Any:
             rngs={"dropout": stream_key(state.key, Stream.DROPOUT)},
             mutable=["batch_stats"],
         )
-        return cross_entropy(logits, labels).mean()
+        return network.architecture.losses(logits, labels).mean()
 
     with jax.enable_x64(True):
         double = jax.tree.map(lambda x: np.asarray(x, np.float64), state.params)

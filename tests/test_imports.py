@@ -11,8 +11,8 @@ from tests.helpers import ROOT
 # Each line may import from lines above it, and from its own folder.
 LAYERS = [
     ["constants", "errors", "metrics", "rng"],
-    ["entry", "fields", "files", "runtime", "typed_json"],
-    ["models", "old_configs", "outputs"],
+    ["entry", "fields", "files", "runtime", "typed_json", "xla"],
+    ["models", "old_configs", "outputs", "string_config"],
     ["config"],
     ["formats", "optim", "recipes"],
     ["data"],

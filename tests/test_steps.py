@@ -50,6 +50,7 @@ def compiled_steps(resample_each_epoch: bool) -> Callable[[int], list[tuple[int,
         optimizer=spec.optimizer,
         schedule=spec.schedule,
         mode="max",
+        average=False,
         keep_epochs=0,
     )
     dataset = Dataset(jnp.zeros((1, 28, 28), jnp.uint8), jnp.zeros(1, jnp.int32))
@@ -79,3 +80,26 @@ def test_every_epoch_has_an_order_and_an_augmentation_of_its_own(resample: bool)
     assert not any(one[2] == other[2] for one, other in pairs)  # augment keys
     same = [one[1] == other[1] for one, other in pairs]  # sample keys
     assert not any(same) if resample else all(same)
+
+
+def test_the_average_of_weights_follows_them() -> None:
+    spec = make_spec(recipe("models:model_1", {"batch_size": BATCH}), NETWORK, EXAMPLES)
+    state = init_state(
+        jnp.int32(0),
+        network=NETWORK,
+        image_size=(28, 28),
+        optimizer=spec.optimizer,
+        schedule=spec.schedule,
+        mode="max",
+        average=True,
+        keep_epochs=0,
+    )
+    assert state.average is not None
+    expected = np.asarray(state.params["dense1"]["bias"], np.float64)
+    for step in range(1, 40):
+        now = {"dense1": {**state.params["dense1"], "bias": jnp.full(10, float(step))}}
+        state = state._replace(params=now, step=jnp.int32(step)).averaged(0.9)
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * step
+    np.testing.assert_allclose(state.weights.params["dense1"]["bias"], expected, rtol=1e-5)
+    assert np.asarray(state.params["dense1"]["bias"]) == pytest.approx(39)  # the trained ones

@@ -69,7 +69,7 @@ def write_run(folder: Path, config: Config) -> Path:
     metadata = Metadata(
         name=config.name,
         model=config.model,
-        max_length=network.architecture.heads,
+        max_length=network.architecture.heads or 1,
         seed=0,
         epoch=0,
         data="digits8x8",

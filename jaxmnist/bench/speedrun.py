@@ -60,7 +60,7 @@ def time_to_accuracy(
         state = init(config.seed + number)
         state = jax.block_until_ready(run_epochs(fns, state, config.epochs, dataset))
         times.append(loading + time.perf_counter() - began)
-        (scores,) = evaluator.score(state.weights, examples)
+        (scores,) = evaluator.score(state.weights, examples, "clean")
         accuracies.append(float(scores[task.metric]))
         log(f"run {number + 1}/{runs}: {accuracies[-1]:.2%} in {times[-1]:.2f} s")
     return {

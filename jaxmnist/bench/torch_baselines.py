@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 import jax
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, ctc_loss, log_softmax
 
 from jaxmnist.bench.interleave import Runner
 from jaxmnist.bench.torch_model import build_torch_model, make_optimizer
 from jaxmnist.bench.workload import Workload
 from jaxmnist.config import Optimizer
+from jaxmnist.constants import BLANK
 from jaxmnist.errors import UserError
 
 Step = Callable[[Tensor, Tensor], object]  # (images, labels)
@@ -33,9 +34,18 @@ class TorchTrainer:
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
         """Runs one step, and returns its loss without waiting for it."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss = cross_entropy(self.model(images), labels.flatten())
-        if labels.ndim == 2:  # the published loss is summed over heads
-            loss = loss * labels.shape[1]
+        logits = self.model(images)
+        if logits.ndim == 3:  # of columns
+            log_probs = log_softmax(logits, -1).transpose(0, 1)
+            columns = torch.full((len(logits),), logits.shape[1])
+            lengths = (labels != BLANK).sum(1)
+            loss = ctc_loss(
+                log_probs, labels, columns, lengths, blank=BLANK, reduction="none"
+            ).mean()
+        else:
+            loss = cross_entropy(logits, labels.flatten())
+            if labels.ndim == 2:  # the published loss is summed over heads
+                loss = loss * labels.shape[1]
         loss.backward()
         self.optimizer.step()
         return loss
@@ -139,7 +149,7 @@ def prepare_cuda_graphs(work: Workload) -> Runner:
 
 def _capture(work: Workload, trainer: TorchTrainer, layout: torch.memory_format) -> Step:
     """Records a step as a CUDA graph, which reads its batch from where it stood at first."""
-    size, heads = work.config.batch_size, work.experiment.network.architecture.heads
+    size, heads = work.config.batch_size, work.experiment.task.max_length
     device = torch_device()
     images = torch.zeros(size, 1, *work.experiment.task.image_size, device=device)
     images = images.to(memory_format=layout)

@@ -1,6 +1,7 @@
 """The plain PyTorch model of an architecture, and its optimizer."""
 
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,10 @@ from jaxmnist.models.layers import (
     Dropout,
     Flatten,
     Layer,
+    LocalContrast,
     MaxPool,
     Relu,
+    SpaceToDepth,
     SplitColumns,
 )
 from jaxmnist.models.network import Architecture
@@ -35,6 +38,45 @@ class Cells(nn.Module):
         return cells.permute(0, 3, 1, 2, 4).flatten(0, 1)
 
 
+class TorchLocalContrast(nn.Module):
+    """Our `LocalContrast` with pools."""
+
+    def __init__(self, columns: int, pixels: int, least: float) -> None:
+        super().__init__()
+        self.columns, self.pixels, self.least = columns, pixels, least
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x - x.mean((2, 3), keepdim=True)
+        mean = _mean_around(x.mean(2, keepdim=True), (1, self.columns))
+        square = _mean_around(x.square().mean(2, keepdim=True), (1, self.columns))
+        whole = x.square().mean((2, 3), keepdim=True)
+        variance = (square - mean.square()).clamp_min(0)
+        scale = torch.rsqrt(variance + self.least**2 * whole + 1e-6)
+        flat = (x - _mean_around(x, (self.pixels, self.pixels))) * scale
+        sign = torch.where((flat**3).mean((2, 3), keepdim=True) < 0, -1.0, 1.0)
+        return torch.cat([(x - mean) * scale * sign, flat * sign], dim=1)
+
+
+def _mean_around(x: Tensor, window: tuple[int, int]) -> Tensor:
+    """Returns the mean over the pixels of a window that exist; the window has even sides, or 1."""
+    down, across = (size // 2 for size in window)
+    frame = (across, max(across - 1, 0), down, max(down - 1, 0))
+    total = nn.functional.avg_pool2d(nn.functional.pad(x, frame), window, stride=1)
+    count = nn.functional.avg_pool2d(nn.functional.pad(torch.ones_like(x), frame), window, stride=1)
+    return total / count
+
+
+class Columns(nn.Module):
+    """Turns a map of height 1 into logits of columns, of which each pixel may hold several."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(2).transpose(1, 2).reshape(len(x), -1, self.classes)
+
+
 class Rows(nn.Module):
     """Reshapes logits to one row a head."""
 
@@ -47,7 +89,10 @@ class Rows(nn.Module):
 
 
 def build_torch_model(architecture: Architecture, height: int, width: int) -> nn.Sequential:
-    """Builds the network for images (n, 1, height, width); it gives (n * heads, classes)."""
+    """Builds the network for images (n, 1, height, width).
+
+    It gives (n * heads, classes), or (n, columns, classes) where it reads any width.
+    """
     modules: list[nn.Module] = []
     shape: tuple[int, ...] = (1, height, width)
     for layer, row in zip(
@@ -55,7 +100,9 @@ def build_torch_model(architecture: Architecture, height: int, width: int) -> nn
     ):
         modules.append(_module(layer, shape))
         shape = row.shape
-    if shape[0] != architecture.classes:
+    if architecture.heads is None:
+        modules.append(Columns(architecture.classes))
+    elif shape[0] != architecture.classes:
         modules.append(Rows(architecture.classes))
     return nn.Sequential(*modules)
 
@@ -84,6 +131,10 @@ def _module(layer: Layer, shape: tuple[int, ...]) -> nn.Module:
             return nn.Flatten()
         case SplitColumns(count=count):
             return Cells(count)
+        case SpaceToDepth():
+            return nn.PixelUnshuffle(2)
+        case LocalContrast(columns=columns, pixels=pixels, least=least):
+            return TorchLocalContrast(columns, pixels, least)
     raise TypeError(f"{type(layer).__name__} has no PyTorch module yet: add it in torch_model.py")
 
 
@@ -95,8 +146,16 @@ def make_optimizer(
         return torch.optim.SGD(
             model.parameters(), lr=learning_rate, momentum=fields.momentum, fused=True
         )
-    return torch.optim.Adam(
-        model.parameters(),
+    kind: type[torch.optim.Adam] = torch.optim.Adam
+    parameters: list[dict[str, Any]] = [{"params": [*model.parameters()]}]
+    if fields.name == "adamw":  # kernels decay, as ours do
+        kind, decay = torch.optim.AdamW, fields.weight_decay
+        parameters = [
+            {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": decay},
+            {"params": [p for p in model.parameters() if p.ndim == 1], "weight_decay": 0.0},
+        ]
+    return kind(
+        parameters,
         lr=learning_rate,
         betas=(fields.b1, fields.b2),
         eps=fields.eps,

@@ -179,7 +179,7 @@ def loader_workers(system: str) -> int:
 def prepare_published(work: Workload) -> Runner:
     """Prepares training in the published way, one seed after the other."""
     device_bytes, device = device_meter(), torch_device()
-    augment, heads = work.config.augment, work.experiment.network.architecture.heads
+    augment, heads = work.config.augment, work.experiment.task.max_length
     train = work.experiment.splits.train
     examples = work.experiment.spec.num_examples
     dataset: data.Dataset[Any] = (

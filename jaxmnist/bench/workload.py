@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jax.tree_util import Partial
 from jaxtyping import Float, Int
 
 from jaxmnist import recipes
@@ -94,12 +95,12 @@ def make_examples(experiment: Experiment) -> Examples:
         count = whole_batches(min(count, READY_SEQUENCES), spec.batch_size)
     examples = ExampleList(
         dataset=put_on_device(experiment.splits.train),
-        example_fns=(spec.example_fn,),
+        suites={"train": Partial(spec.example_fn)},
         count=count,
         seed=experiment.config.seed,
         streams=(Stream.DRAW, Stream.AUGMENT),
     )
-    batches = list(examples.batches(READY_BATCH))
+    batches = list(examples.batches(READY_BATCH, "train"))
     return (
         np.concatenate([np.asarray(images) for images, _ in batches])[:count],
         np.concatenate([np.asarray(labels) for _, labels in batches])[:count],

@@ -7,18 +7,21 @@ from jaxmnist.constants import BLANK, SIDE
 from jaxmnist.errors import UserError
 from jaxmnist.files import UNPACKED_LIMIT
 
+COLUMN = 4  # pixels of a column of a network that reads any width
 Images = UInt8[np.ndarray, "n 28 width"] | Float[np.ndarray, "n 28 width"]  # 255 is ink
 
 
-def pad_images(where: str, images: np.ndarray, max_length: int) -> Images:
+def pad_images(where: str, images: np.ndarray, max_length: int | None) -> Images:
     """Returns images as 0 = ground to 255 = ink, padded with ground on the right.
+
+    Where a network reads any width, they are padded to whole columns of it, by their last pixels.
 
     Args:
       where: names them in errors.
       images: (N, 28, W) with W up to 28 * max_length: whole numbers from 0 to 255, floats from 0 to
         1, or bools; the largest number is ink. (N, 784), (N, 28, W, 1) and (N, 1, 28, W) are such
         images, too.
-      max_length: how many digits the network reads.
+      max_length: how many digits the network reads; None: any number.
 
     Raises:
       UserError: if they are of another form.
@@ -34,7 +37,7 @@ def pad_images(where: str, images: np.ndarray, max_length: int) -> Images:
             f"{where} x is {images.dtype} of shape {images.shape}; "
             "make it uint8 (N, 28, W), 0 = ground, 255 = ink, of at least one image."
         )
-    width = SIDE * max_length
+    width = images.shape[2] + -images.shape[2] % COLUMN if max_length is None else SIDE * max_length
     if images.shape[2] > width:
         raise UserError(
             f"{where} the images are {images.shape[2]} pixels wide, "
@@ -45,7 +48,9 @@ def pad_images(where: str, images: np.ndarray, max_length: int) -> Images:
             f"{where} {len(images):,} images take over {UNPACKED_LIMIT:,} bytes as this network "
             "reads them: split them into several files."
         )
-    return np.pad(_levels(where, images), ((0, 0), (0, 0), (0, width - images.shape[2])))
+    padding = ((0, 0), (0, 0), (0, width - images.shape[2]))
+    levels = _levels(where, images)
+    return np.pad(levels, padding, mode="edge") if max_length is None else np.pad(levels, padding)
 
 
 def _three_axes(images: np.ndarray) -> np.ndarray:
@@ -79,7 +84,7 @@ def _levels(where: str, images: np.ndarray) -> Images:
 
 
 def pad_labels(
-    where: str, labels: np.ndarray, images: int, max_length: int, *, has_blank: bool
+    where: str, labels: np.ndarray, images: int, max_length: int | None, *, has_blank: bool
 ) -> Int[np.ndarray, "n max_length"]:
     """Returns labels padded with 10 (nothing) on the right.
 
@@ -88,7 +93,7 @@ def pad_labels(
       labels: whole numbers (N,) or (N, K): digits, then 10; or strings of digits; or one-hot,
         (N, 10) or (N, K, 11).
       images: how many there are.
-      max_length: how many digits the network reads.
+      max_length: how many digits the network reads; None: any number, and labels end with a 10.
       has_blank: whether it has a class for nothing.
 
     Raises:
@@ -105,6 +110,8 @@ def pad_labels(
             f"{where} there are {images} images but {len(labels)} labels: give each its own."
         )
     labels = labels.reshape(len(labels), -1)
+    if max_length is None:
+        max_length = 1 + labels.shape[1]
     if not (labels.min() >= 0 and labels.max() <= BLANK):
         raise UserError(f"{where} y must hold digits 0 to 9, or 10 for nothing.")
     if ((labels[:, :-1] == BLANK) & (labels[:, 1:] != BLANK)).any():
@@ -124,7 +131,7 @@ def pad_labels(
     return np.pad(labels, ((0, 0), (0, padding)), constant_values=BLANK).astype(np.int32)
 
 
-def _class_numbers(labels: np.ndarray, max_length: int) -> np.ndarray:
+def _class_numbers(labels: np.ndarray, max_length: int | None) -> np.ndarray:
     """Returns labels as whole numbers, if they can mean nothing else."""
     if labels.dtype.kind in "US" and labels.ndim == 1 and labels.size:
         texts = [text.decode("latin-1") if isinstance(text, bytes) else text for text in labels]
@@ -138,7 +145,7 @@ def _class_numbers(labels: np.ndarray, max_length: int) -> np.ndarray:
     return labels.argmax(-1) if is_one_hot(labels, max_length) else labels
 
 
-def is_one_hot(labels: np.ndarray, max_length: int) -> bool:
+def is_one_hot(labels: np.ndarray, max_length: int | None) -> bool:
     """Returns whether labels are rows of ten or eleven classes with a single 1 each.
 
     Rows of as many digits they are not: no network of `max_length` reads them.
@@ -146,6 +153,6 @@ def is_one_hot(labels: np.ndarray, max_length: int) -> bool:
     return (
         labels.ndim in (2, 3)
         and labels.shape[-1] in (BLANK, BLANK + 1)
-        and (labels.ndim == 3 or max_length < BLANK)
+        and (labels.ndim == 3 or (max_length or BLANK) < BLANK)
         and bool(np.isin(labels, (0, 1)).all() and (labels.sum(-1) == 1).all())
     )

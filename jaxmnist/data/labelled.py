@@ -28,13 +28,13 @@ class Labelled:
     notes: list[str]  # what was taken for what, where that is not plain
 
 
-def read_labelled(path: Path, max_length: int, *, has_blank: bool = True) -> Labelled:
+def read_labelled(path: Path, max_length: int | None, *, has_blank: bool = True) -> Labelled:
     """Reads images and labels and pads both on the right to sequences of `max_length`.
 
     Args:
       path: an npz file; a CSV file of rows of 784 pixels and perhaps a label; or a folder of idx
         files, whose test digits are taken.
-      max_length: how many digits the network reads.
+      max_length: how many digits the network reads; None: any number.
       has_blank: whether it has a class for nothing.
 
     Raises:

@@ -6,10 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from jaxmnist.constants import PUBLISHED_LENGTH
 from jaxmnist.errors import UserError
 from jaxmnist.formats.original_names import ORIGINAL_NAMES
-from jaxmnist.formats.state_dict import AmbiguousOrderError, from_state_dict, unused_entries
-from jaxmnist.models.zoo import MODELS, PUBLISHED_LENGTH, SEQUENCE_MODELS, find_architecture
+from jaxmnist.formats.state_dict import (
+    AmbiguousOrderError,
+    count_entries,
+    from_state_dict,
+    unused_entries,
+)
+from jaxmnist.models.zoo import MODELS, SEQUENCE_MODELS, find_architecture
 
 LONGEST = 10  # digits that a recogniser of a state dict may read at most
 
@@ -37,14 +43,18 @@ def identify(state: Mapping[str, np.ndarray]) -> Identified:
         lengths = range(1, LONGEST + 1) if model in SEQUENCE_MODELS else [1]
         for length in sorted(lengths, key=lambda length: length != PUBLISHED_LENGTH):
             original = ORIGINAL_NAMES.get(model)
+            architecture = find_architecture(model, length)
+            unused = unused_entries(state, original)
+            if len(state) - len(unused) != count_entries(architecture):  # most end here, at once
+                continue
             try:
-                variables = from_state_dict(find_architecture(model, length), state, original)
+                variables = from_state_dict(architecture, state, original)
             except AmbiguousOrderError as error:
                 ambiguous = ambiguous or error
             except UserError:
                 continue
             else:
-                return Identified(model, length, variables, unused_entries(state, original))
+                return Identified(model, length, variables, unused)
     if ambiguous:
         raise ambiguous
     numbers = sum(array.size for array in state.values())

@@ -67,7 +67,7 @@ def from_state_dict(
     """
     network = Network(architecture, NHWC())
     shapes = jax.eval_shape(
-        lambda key: init_variables(network, key, SIDE, SIDE * architecture.heads),
+        lambda key: init_variables(network, key, SIDE, SIDE * (architecture.heads or 1)),
         jax.random.key(0),
     )
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
@@ -97,6 +97,21 @@ def from_state_dict(
         if dtype != view.dtype and view != array:
             raise UserError(f"the entry {name} is {array}, not a count of batches below 2**31.")
     return variables
+
+
+def count_entries(architecture: Architecture) -> int:
+    """Returns how many entries the state dict of a network has, without building it."""
+    total, (*_, last) = 0, architecture.layers
+    for layer in architecture.layers:
+        if isinstance(layer, BatchNorm):
+            total += 5
+        elif isinstance(layer, Conv):
+            total += 1 + layer.bias
+        elif isinstance(layer, Dense):
+            heads = architecture.heads or 1
+            split = layer is last and layer.features == heads * architecture.classes
+            total += 2 * (heads if split else 1)
+    return total
 
 
 class AmbiguousOrderError(UserError):
@@ -139,7 +154,7 @@ def _views(
             kernel = params["kernel"].transpose((3, 2, 0, 1) if isinstance(layer, Conv) else (1, 0))
             heads, classes = architecture.heads, architecture.classes
             parts: dict[str, slice | EllipsisType] = {prefix: ...}
-            if index == last and heads > 1 and params["bias"].size == heads * classes:
+            if index == last and heads and heads > 1 and params["bias"].size == heads * classes:
                 cuts = range(0, heads * classes, classes)
                 parts = {f"{prefix}.{h}": slice(c, c + classes) for h, c in enumerate(cuts)}
             for head, part in parts.items():

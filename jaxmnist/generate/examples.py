@@ -14,6 +14,10 @@ from jaxtyping import Array, Float, Int, Key
 from jaxmnist.constants import BLANK, SIDE
 from jaxmnist.data.dataset import Dataset
 from jaxmnist.generate.augment import Transform, normalise
+from jaxmnist.generate.camera import take_picture
+from jaxmnist.generate.page import add_page
+from jaxmnist.generate.writing import write
+from jaxmnist.string_config import Strings
 
 
 class ExampleKeys(NamedTuple):
@@ -61,3 +65,23 @@ def sequence_example(
     canvas = jnp.moveaxis(digits, 0, 1).reshape(SIDE, SIDE * max_length)
     canvas = canvas_transform(jax.random.fold_in(keys.augment_key, 1), canvas)
     return normalise(canvas), jnp.where(written, dataset.labels[chosen], BLANK)
+
+
+def string_example(
+    keys: ExampleKeys, dataset: Dataset, *, longest: int, fields: Strings
+) -> Example:
+    """Returns one canvas (normalised) with a string of digits anywhere on it, and its label.
+
+    The label ends with a `BLANK`: it has a place more than the longest string has digits.
+    """
+    write_key, page_key, camera_key = jax.random.split(keys.augment_key, 3)
+    ink, labels = write(
+        (keys.sample_key, write_key), dataset, fields.writing, longest=longest, width=fields.width
+    )
+    image = take_picture(camera_key, add_page(page_key, ink, fields.page), fields.camera)
+    return normalise(image), with_end(labels)
+
+
+def with_end(labels: Int[Array, " length"]) -> Int[Array, " length+1"]:
+    """Returns a label with a `BLANK` at its end: a digit too many has a place to be wrong at."""
+    return jnp.append(labels, BLANK)

@@ -1,11 +1,9 @@
-"""What happens to examples: the transforms of training, and the evaluation suites.
+"""The evaluation suites: what happens to the same test digits, in one stated way each."""
 
-A suite is the same test examples, changed in one stated way.
-"""
-
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from jaxmnist.constants import SIDE
 from jaxmnist.generate.augment import (
     Transform,
     compose,
@@ -13,6 +11,7 @@ from jaxmnist.generate.augment import (
     random_noise,
     random_rotation,
 )
+from jaxmnist.string_config import Camera, Page, Strings, Writing
 
 NOTHING = compose()
 
@@ -39,3 +38,76 @@ SUITES: dict[str, Transforms] = {
 
 # Those that change every digit on its own: what single digits can be measured on, too.
 DIGIT_SUITES = {name: suite for name, suite in SUITES.items() if suite.canvas is NOTHING}
+
+
+@dataclass(frozen=True)
+class StringSuite:
+    """Strings of `writing.shortest` to `longest` digits, and how they are written."""
+
+    longest: int
+    fields: Strings
+
+
+def _cells(length: int, camera: Camera | None = None, *, shortest: int = 1) -> StringSuite:
+    """Returns a suite in the published format: plain cells of 28 pixels, from the left."""
+    writing = Writing(shortest=shortest, cells_probability=1.0)
+    return StringSuite(length, Strings(SIDE * length, writing, Page(), camera or Camera()))
+
+
+# One to four digits of MNIST's own size, eight pixels of ground between them, somewhere.
+FREE = Strings(width=140, writing=Writing(shortest=1))
+LONGEST = 4
+
+
+def _free(page: Page | None = None, camera: Camera | None = None, **writing: object) -> StringSuite:
+    fields = replace(
+        FREE,
+        writing=replace(FREE.writing, **writing),  # type: ignore[arg-type]
+        page=page or Page(),
+        camera=camera or Camera(),
+    )
+    return StringSuite(LONGEST, fields)
+
+
+def _noise(sigma: float) -> Camera:
+    return Camera(noise_probability=1.0, noise=(sigma, sigma))
+
+
+LIGHT = Camera(
+    contrast_probability=1.0,
+    contrast=(0.2, 1.0),
+    light_probability=1.0,
+    light=(0.0, 0.6),
+    texture_probability=1.0,
+    texture=(0.0, 0.1),
+)
+STRING_SUITES: dict[str, StringSuite] = {
+    # Noise on the whole canvas, clipped to what an image can hold.
+    "noise_15": _cells(3, _noise(0.15)),
+    "noise_30": _cells(3, _noise(0.3)),
+    "noise_50": _cells(3, _noise(0.5)),
+    "length_5": _cells(5, shortest=5),
+    "length_10": _cells(10, shortest=10),
+    "length_20": _cells(20, shortest=20),
+    "free": _free(gap=(1.0, 16.0), own_gap=4.0),
+    "touching": _free(gap=(-2.0, 0.0)),
+    "overlapping": _free(gap=(-6.0, 0.0)),
+    "repeated": _free(gap=(1.0, 8.0), repeat_probability=1.0, shortest=2),
+    "size": _free(scale=(0.65, 1.2), own_scale=0.15),
+    "stroke": _free(stroke_probability=1.0, stroke=(0.0, 1.0)),
+    "blur": _free(camera=Camera(blur_probability=1.0, blur=(0.8, 2.0))),
+    "light": _free(camera=LIGHT),
+    "rotated_canvas": _free(slope_degrees=10.0),
+    "lines": _free(
+        page=Page(
+            lines_probability=0.6,
+            squares_probability=0.3,
+            marks_probability=0.5,
+            specks_probability=0.5,
+        )
+    ),
+    "blank": StringSuite(0, replace(FREE, camera=LIGHT)),
+    "noise_only": StringSuite(
+        0, replace(FREE, camera=Camera(noise_probability=1.0, noise=(0.05, 0.5)))
+    ),
+}

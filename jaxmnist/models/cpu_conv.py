@@ -4,30 +4,33 @@ XLA's own CPU convolution loses its fast path inside `lax.scan`; these forms run
 of the matrix product. Plain differentiation of them is the fastest backward pass that was found.
 """
 
-from collections.abc import Callable
 from functools import partial, reduce
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Float
+
+from jaxmnist.xla import no_inline
 
 WIDE = 32  # channels, in and out, from which Winograd's form was faster on a CPU
 TALL = 20  # rows of the result, from which two halves were faster than the whole
 
 
 def conv(
-    x: Float[Array, "cin height width batch"], kernel: Float[Array, "kh kw cin cout"], padding: int
+    x: Float[Array, "cin height width batch"],
+    kernel: Float[Array, "kh kw cin cout"],
+    padding: tuple[int, int],
 ) -> Float[Array, "cout outheight outwidth batch"]:
-    """Cross-correlates with stride 1 and `padding` zeros on every side, in the fastest form.
+    """Cross-correlates with stride 1, in the fastest form.
+
+    `padding` counts the zeros above and below, and those left and right.
 
     Between wide layers the product is what takes the time, and Winograd's form saves a third of it.
     On large maps it is the copying of slices, of which a third is enough, and on the largest it
     goes half by half, so that the slices stay in a core's cache.
     """
-    x = _no_inline(_padded, x, padding)
+    x = no_inline(_padded, x, padding)
     if kernel.shape[:2] == (3, 3) and min(kernel.shape[2:]) >= WIDE:
         return _winograd(x, kernel)
     kh, _, channels, _ = kernel.shape
@@ -41,29 +44,20 @@ def conv(
 
 def images_to_chwn(images: Float[Array, "batch height width"]) -> Array:
     """Turns one-channel images into a feature map with the batch last."""
-    return _no_inline(_batch_last, images)
+    return no_inline(_batch_last, images)
 
 
-def _no_inline(function: Callable[..., Array], *arguments: Any) -> Array:
-    """Calls one of the two functions below as a function of its own in the compiled program."""
-    # Else XLA fuses what computes the arguments (the noise of an image, the mask of a dropout) into
-    # every one of the shifted slices of the result, and computes it again for each. On a CPU only a
-    # call that is not inlined prevents that: `lax.optimization_barrier` is gone before it fuses.
-    if jax.default_backend() != "cpu":
-        return function(*arguments)
-    with set_xla_metadata(inlineable="false"):
-        return function(*arguments)
-
-
-@jax.jit  # to be a call in the compiled program
+# Both are calls in the compiled program: else what computes their argument (the noise of an image,
+# the mask of a dropout) would be computed again for every one of the shifted slices of the result.
+@jax.jit
 def _batch_last(images: Float[Array, "batch height width"]) -> Array:
     return jnp.moveaxis(images, 0, -1)[None]
 
 
-@partial(jax.jit, static_argnums=1)  # likewise
-def _padded(x: Float[Array, "channels height width batch"], padding: int) -> Array:
-    frame = (padding, padding)
-    return jnp.pad(x, ((0, 0), frame, frame, (0, 0)))
+@partial(jax.jit, static_argnums=1)
+def _padded(x: Float[Array, "channels height width batch"], padding: tuple[int, int]) -> Array:
+    rows, columns = padding
+    return jnp.pad(x, ((0, 0), (rows, rows), (columns, columns), (0, 0)))
 
 
 def _im2col(

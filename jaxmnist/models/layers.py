@@ -6,14 +6,18 @@ Every layer is called as `layer(x, layout=..., train=...)`.
 """
 
 from collections.abc import Callable
+from functools import partial
+from math import prod
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from jaxmnist.models.layout import Layout
 from jaxmnist.rng import hashed_bits
+from jaxmnist.xla import no_inline
 
 
 def uniform_fan_in(fan_in: int) -> Callable[..., Array]:
@@ -26,6 +30,11 @@ def uniform_fan_in(fan_in: int) -> Callable[..., Array]:
     return init
 
 
+def pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    """Returns what holds for rows and for columns."""
+    return value if isinstance(value, tuple) else (value, value)
+
+
 class Layer(nn.Module):
     """What all layers share; the ones below differ in `__call__`."""
 
@@ -34,19 +43,32 @@ class Layer(nn.Module):
 
 
 class Conv(Layer):
-    """Convolution with stride 1; `padding` counts zeros on every side."""
+    """Convolution with stride 1; `padding` counts zeros on every side.
+
+    Size and padding are those of rows and of columns; one number stands for both.
+    """
 
     features: int
-    size: int = 3
-    padding: int = 0
+    size: int | tuple[int, int] = 3
+    padding: int | tuple[int, int] = 0
     bias: bool = True
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """The rows and columns of the kernel."""
+        return pair(self.size)
+
+    @property
+    def paddings(self) -> tuple[int, int]:
+        """The zeros above and below, and those left and right."""
+        return pair(self.padding)
 
     @nn.compact
     def __call__(self, x: Array, *, layout: Layout, train: bool) -> Array:
         channels = x.shape[layout.feature_axis]
-        init = uniform_fan_in(channels * self.size**2)
-        shape = (self.size, self.size, channels, self.features)
-        x = layout.conv(x, self.param("kernel", init, shape), self.padding)
+        init = uniform_fan_in(channels * prod(self.sizes))
+        shape = (*self.sizes, channels, self.features)
+        x = layout.conv(x, self.param("kernel", init, shape), self.paddings)
         if self.bias:
             x += layout.per_feature(self.param("bias", init, (self.features,)), x.ndim)
         return x
@@ -151,3 +173,60 @@ class SplitColumns(Layer):
 
     def __call__(self, x: Array, *, layout: Layout, train: bool) -> Array:
         return layout.columns_to_batch(x, self.count)
+
+
+class SpaceToDepth(Layer):
+    """Moves blocks of 2x2 pixels into the channels: half the height and width, nothing lost."""
+
+    def __call__(self, x: Array, *, layout: Layout, train: bool) -> Array:
+        return layout.space_to_depth(x, 2)
+
+
+class LocalContrast(Layer):
+    """Makes an image independent of polarity, brightness and contrast, along any width.
+
+    A one-channel image becomes two channels: the image less the mean of the columns around each
+    column, and less the mean of the pixels around each pixel, which takes gradients of the light
+    away. Both are divided by the standard deviation in the columns around, and their sign is such
+    that strokes, the thin ones, are positive. There is nothing to learn in it.
+    """
+
+    columns: int = 64  # around a column: of a digit and its neighbours
+    pixels: int = 16  # around a pixel: wider than any stroke
+    # The standard deviation is at least this share of the whole image's: dirt on empty paper beside
+    # the writing stays dirt.
+    least: float = 0.2
+
+    def __call__(self, x: Array, *, layout: Layout, train: bool) -> Array:
+        x = x - x.mean((1, 2), keepdims=True)
+        mean = _mean_around(x.mean(1, keepdims=True), 2, self.columns)
+        square = _mean_around(jnp.square(x).mean(1, keepdims=True), 2, self.columns)
+        variance = jnp.maximum(square - jnp.square(mean), 0)
+        whole = jnp.square(x).mean((1, 2), keepdims=True)
+        scale = jax.lax.rsqrt(variance + self.least**2 * whole + 1e-6)
+        plain = (x - mean) * scale
+        flat = (x - _mean_around(_mean_around(x, 1, self.pixels), 2, self.pixels)) * scale
+        sign = jnp.where((flat**3).mean((1, 2), keepdims=True) < 0, -1.0, 1.0)
+        return jnp.concatenate([plain * sign, flat * sign], axis=layout.feature_axis)
+
+
+def _mean_around(x: Array, axis: int, window: int) -> Array:
+    """Returns the mean over `window` neighbours, a power of two, of those that exist."""
+    size = x.shape[axis]
+    places = np.arange(size)
+    count = np.minimum(places + window // 2, size) - np.maximum(places - window // 2, 0)
+    frame = [(0, 0)] * x.ndim
+    frame[axis] = (window // 2, window // 2)
+    x, width = jnp.pad(x, frame), 1
+    while width < window:  # the sum of twice as many is that of two neighbours
+        x = no_inline(_with_neighbour, x, axis, width)
+        width *= 2
+    total = jax.lax.slice_in_dim(x, 0, size, axis=axis)
+    return total / count.reshape([size if i == axis else 1 for i in range(x.ndim)])
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _with_neighbour(x: Array, axis: int, distance: int) -> Array:
+    size = x.shape[axis] - distance
+    first = jax.lax.slice_in_dim(x, 0, size, axis=axis)
+    return first + jax.lax.slice_in_dim(x, distance, None, axis=axis)

@@ -43,8 +43,18 @@ class Layout(abc.ABC):
         """Turns one-channel images into a feature map."""
 
     @abc.abstractmethod
-    def conv(self, x: Array, kernel: Float[Array, "kh kw cin cout"], padding: int) -> Array:
-        """Cross-correlates with stride 1 and `padding` zeros on every side."""
+    def conv(
+        self, x: Array, kernel: Float[Array, "kh kw cin cout"], padding: tuple[int, int]
+    ) -> Array:
+        """Cross-correlates with stride 1; `padding`: zeros above and below, left and right."""
+
+    def space_to_depth(self, x: Array, block: int) -> Array:
+        """Moves blocks of `block` x `block` pixels into the channels (PyTorch's PixelUnshuffle)."""
+        features = self.feature_axis % x.ndim
+        pixels = [
+            x[:, row::block, column::block] for row in range(block) for column in range(block)
+        ]
+        return lax.collapse(jnp.stack(pixels, axis=features + 1), features, features + 2)
 
     @abc.abstractmethod
     def windows(self, x: Array, window: int) -> Array:
@@ -77,6 +87,10 @@ class Layout(abc.ABC):
     @abc.abstractmethod
     def columns_to_batch(self, x: Array, count: int) -> Array:
         """Cuts the width into `count` cells and puts them, example by example, into the batch."""
+
+    @abc.abstractmethod
+    def column_logits(self, x: Array, classes: int) -> Float[Array, "batch columns classes"]:
+        """Turns a map of height 1 into logits; one of its columns may hold those of several."""
 
     @abc.abstractmethod
     def to_logits(self, x: Array, heads: int, classes: int) -> Float[Array, "batch heads classes"]:
@@ -127,7 +141,9 @@ class CHWN(Layout):
     def from_images(self, images: Float[Array, "batch height width"]) -> Array:
         return cpu_conv.images_to_chwn(images)
 
-    def conv(self, x: Array, kernel: Float[Array, "kh kw cin cout"], padding: int) -> Array:
+    def conv(
+        self, x: Array, kernel: Float[Array, "kh kw cin cout"], padding: tuple[int, int]
+    ) -> Array:
         return cpu_conv.conv(x, kernel, padding)
 
     def windows(self, x: Array, window: int) -> Array:
@@ -150,6 +166,9 @@ class CHWN(Layout):
     def to_logits(self, x: Array, heads: int, classes: int) -> Float[Array, "batch heads classes"]:
         return x.T.reshape(-1, heads, classes)
 
+    def column_logits(self, x: Array, classes: int) -> Float[Array, "batch columns classes"]:
+        return jnp.moveaxis(x, (-1, 2), (0, 1)).reshape(x.shape[-1], -1, classes)
+
     def per_feature(self, vector: Float[Array, " features"], ndim: int) -> Array:
         return vector.reshape(-1, *[1] * (ndim - 1))
 
@@ -165,12 +184,14 @@ class NHWC(Layout):
     def from_images(self, images: Float[Array, "batch height width"]) -> Array:
         return images[..., None]
 
-    def conv(self, x: Array, kernel: Float[Array, "kh kw cin cout"], padding: int) -> Array:
+    def conv(
+        self, x: Array, kernel: Float[Array, "kh kw cin cout"], padding: tuple[int, int]
+    ) -> Array:
         return lax.conv_general_dilated(
             x,
             kernel,
             window_strides=(1, 1),
-            padding=((padding, padding), (padding, padding)),
+            padding=[(zeros, zeros) for zeros in padding],
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
 
@@ -193,6 +214,9 @@ class NHWC(Layout):
 
     def to_logits(self, x: Array, heads: int, classes: int) -> Float[Array, "batch heads classes"]:
         return x.reshape(-1, heads, classes)
+
+    def column_logits(self, x: Array, classes: int) -> Float[Array, "batch columns classes"]:
+        return x.reshape(len(x), -1, classes)
 
     def per_feature(self, vector: Float[Array, " features"], ndim: int) -> Array:
         return vector.reshape(*[1] * (ndim - 1), -1)

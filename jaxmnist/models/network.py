@@ -8,19 +8,39 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from jaxmnist.metrics import cross_entropy
+from jaxmnist.models.ctc import ctc_loss, greedy_decode
 from jaxmnist.models.layers import Layer
 from jaxmnist.models.layout import Layout
+
+Logits = Float[Array, "batch heads classes"]  # or a column of the map in the place of a head
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A model as data: its layers in order, and how its last vector becomes `heads x classes`."""
+    """A model as data: its layers in order, and how its output becomes logits.
+
+    Either it has a fixed number of heads, or (`heads` is None) each column of its last map, of
+    height 1, has logits of its own: such a network reads images of any width, by CTC.
+    """
 
     layers: tuple[Layer, ...]
-    heads: int
+    heads: int | None
     classes: int
+
+    def losses(self, logits: Logits, labels: Int[Array, "batch length"]) -> Float[Array, " batch"]:
+        """Returns minus the log likelihood of each label."""
+        if self.heads is None:
+            return ctc_loss(logits, labels)
+        return cross_entropy(logits, labels)
+
+    def predict(self, logits: Logits, length: int) -> Int[Array, "batch length"]:
+        """Returns the likeliest label of each example, which is cut after `length` digits."""
+        if self.heads is None:
+            return greedy_decode(logits, length)
+        return logits.argmax(-1)
 
     def named_layers(self) -> list[tuple[str, Layer]]:
         """Returns the layers with their names: `conv1`, `relu1`, `conv2`, ..."""
@@ -61,10 +81,13 @@ class Network(nn.Module):
         images: Float[Array, "batch height width"] | Float[np.ndarray, "batch height width"],
         *,
         train: bool,
-    ) -> Float[Array, "batch heads classes"]:
+    ) -> Logits:
         x = self.layout.from_images(jnp.asarray(images))
         for name, layer in self.architecture.named_layers():
             x = layer.clone(name=name, parent=self)(x, layout=self.layout, train=train)
             if self.layer_hook:
                 self.layer_hook(name, layer, x.shape)
-        return self.layout.to_logits(x, self.architecture.heads, self.architecture.classes)
+        heads, classes = self.architecture.heads, self.architecture.classes
+        if heads is None:
+            return self.layout.column_logits(x, classes)
+        return self.layout.to_logits(x, heads, classes)

@@ -6,7 +6,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmnist.models.layers import AvgPool, Conv, Dense, Dropout, Layer, MaxPool, SplitColumns
+from jaxmnist.models.layers import (
+    AvgPool,
+    Conv,
+    Dense,
+    Dropout,
+    Layer,
+    MaxPool,
+    SpaceToDepth,
+    SplitColumns,
+    pair,
+)
 from jaxmnist.models.layout import NHWC
 from jaxmnist.models.network import Architecture, Network
 
@@ -25,8 +35,8 @@ def count_parameters(params: Any) -> int:
 class ReceptiveField(NamedTuple):
     """The receptive field of an output pixel, in input pixels (Dumoulin & Visin, 2016, section 4).
 
-    It is a square of side `size`; neighbouring outputs are `jump` apart; the centre of the first
-    one's square is at `start`, where the first input pixel's centre is at 0.5.
+    Along one axis it has `size` pixels; neighbouring outputs are `jump` apart; the centre of the
+    first one's field is at `start`, where the first input pixel's centre is at 0.5.
     """
 
     size: int = 1
@@ -42,6 +52,9 @@ class ReceptiveField(NamedTuple):
         )
 
 
+Fields = tuple[ReceptiveField, ReceptiveField]
+
+
 class Row(NamedTuple):
     """One layer."""
 
@@ -50,7 +63,7 @@ class Row(NamedTuple):
     shape: tuple[int, ...]  # of its output: channels, height, width; or features alone
     parameters: int
     flops: int  # of one image, forward: two for each multiply-add of a convolution or dense layer
-    field: ReceptiveField | None  # None where one output has seen everything
+    fields: Fields | None  # down and across; None where one output has seen everything
 
 
 def layer_rows(architecture: Architecture, height: int, width: int) -> list[Row]:
@@ -61,7 +74,7 @@ def layer_rows(architecture: Architecture, height: int, width: int) -> list[Row]
         lambda key: init_variables(network, key, height, width), jax.random.key(0)
     )
     rows: list[Row] = []
-    field: ReceptiveField | None = ReceptiveField()
+    fields: Fields | None = (ReceptiveField(), ReceptiveField())
     cells = 1  # per image, that each go through the layers behind a split
     for name, layer, (_, *spatial, channels) in seen:
         params = variables["params"].get(name, {})
@@ -70,9 +83,9 @@ def layer_rows(architecture: Architecture, height: int, width: int) -> list[Row]
             flops = 2 * prod(params["kernel"].shape) * prod(spatial) * cells
         if isinstance(layer, SplitColumns):
             cells *= layer.count
-        field = _field_behind(layer, field) if spatial else None
+        fields = _fields_behind(layer, fields) if spatial else None
         shape = (channels, *spatial)
-        rows.append(Row(name, about(layer), shape, count_parameters(params), flops, field))
+        rows.append(Row(name, about(layer), shape, count_parameters(params), flops, fields))
     return rows
 
 
@@ -80,8 +93,9 @@ def about(layer: Layer) -> str:
     """Returns the arguments of a layer, beyond its kind and the shape of its output."""
     match layer:
         case Conv(size=size, padding=padding, bias=bias):
-            padded = f", padding {padding}" if padding else ""
-            return f"{size}x{size}{padded}{'' if bias else ', no bias'}"
+            padded = f", padding {_both(*pair(padding))}" if padding else ""
+            rows, columns = pair(size)
+            return f"{rows}x{columns}{padded}{'' if bias else ', no bias'}"
         case Dropout(rate=rate):
             return f"rate {rate:g}"
         case MaxPool(window=window) | AvgPool(window=int(window)):
@@ -93,14 +107,22 @@ def about(layer: Layer) -> str:
     return ""
 
 
-def _field_behind(layer: Layer, field: ReceptiveField | None) -> ReceptiveField | None:
-    if field is None or (isinstance(layer, AvgPool) and layer.window is None):
+def _fields_behind(layer: Layer, fields: Fields | None) -> Fields | None:
+    if fields is None or (isinstance(layer, AvgPool) and layer.window is None):
         return None
+    down, across = fields
     if isinstance(layer, Conv):
-        return field.through(layer.size, padding=layer.padding)
-    if isinstance(layer, MaxPool | AvgPool) and layer.window:
-        return field.through(layer.window, stride=layer.window)
-    return field
+        (rows, columns), (above, left) = layer.sizes, layer.paddings
+        return down.through(rows, padding=above), across.through(columns, padding=left)
+    window = 2 if isinstance(layer, SpaceToDepth) else getattr(layer, "window", None)
+    if window is not None:
+        return down.through(window, stride=window), across.through(window, stride=window)
+    return fields
+
+
+def _both(down: float, across: float) -> str:
+    """Writes down what holds along both axes, once if it is the same."""
+    return f"{down:g}" if down == across else f"{down:g}x{across:g}"
 
 
 def layer_table(network: Network, height: int, width: int) -> str:
@@ -108,19 +130,23 @@ def layer_table(network: Network, height: int, width: int) -> str:
     rows = layer_rows(network.architecture, height, width)
     lines = [
         "shape: channels x height x width of the output. FLOPs: of one image, forward, two for",
-        "each multiply-add of a convolution or dense layer. field: side in input pixels of the",
-        "square that one output has seen ('all' of the image, or of its own cell and around it).",
-        "jump: input pixels between neighbouring outputs. start: centre of the first one's square.",
+        "each multiply-add of a convolution or dense layer. field: input pixels, down x across,",
+        "that one output has seen ('all' of the image, or of its own cell and around it). jump:",
+        "input pixels between neighbouring outputs. start: centre of the first one's field.",
         "",
         f"{'layer':<15}{'':<25}{'shape':<14}{'parameters':>12}{'FLOPs':>14}"
-        f"{'field':>7}{'jump':>6}{'start':>7}",
+        f"{'field':>9}{'jump':>6}{'start':>9}",
     ]
-    for name, what, shape, parameters, flops, field in rows:
-        seen = f"{field.size:>7}{field.jump:>6}{field.start:>7g}" if field else f"{'all':>7}"
+    for name, what, shape, parameters, flops, fields in rows:
+        seen = f"{'all':>9}"
+        if fields:
+            sizes, jumps, starts = zip(*fields, strict=True)
+            seen = f"{_both(*sizes):>9}{_both(*jumps):>6}{_both(*starts):>9}"
         size = " x ".join(map(str, shape))
         lines.append(f"{name:<15}{what:<25}{size:<14}{parameters:>12,}{flops:>14,}{seen}")
     heads, classes = network.architecture.heads, network.architecture.classes
     parameters, flops = sum(row.parameters for row in rows), sum(row.flops for row in rows)
-    lines.append(f"{'logits':<40}{heads} x {classes}")
+    columns = "columns" if heads is None else heads
+    lines.append(f"{'logits':<40}{columns} x {classes}")
     lines.append(f"{'total':<54}{parameters:>12,}{flops:>14,}")
     return "\n".join(lines) + "\n"

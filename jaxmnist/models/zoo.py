@@ -1,8 +1,9 @@
 """Every architecture by name, as data. A new model is one more entry here or in classifiers.py."""
 
 from collections.abc import Callable
+from typing import Any
 
-from jaxmnist.constants import DIGITS
+from jaxmnist.constants import DIGITS, PUBLISHED_LENGTH
 from jaxmnist.errors import UserError
 from jaxmnist.models.classifiers import CLASSIFIERS
 from jaxmnist.models.layers import (
@@ -12,14 +13,17 @@ from jaxmnist.models.layers import (
     Dropout,
     Flatten,
     Layer,
+    LocalContrast,
     MaxPool,
     Relu,
+    SpaceToDepth,
     SplitColumns,
 )
 from jaxmnist.models.layout import choose_layout
 from jaxmnist.models.network import Architecture, Network
 
 SEQUENCE_CLASSES = DIGITS + 1  # and the blank
+Layers = tuple[Layer, ...]
 
 
 def sequence_published(max_length: int) -> Architecture:
@@ -65,6 +69,33 @@ def sequence_compact(max_length: int) -> Architecture:
     )
 
 
+def sequence_ctc(
+    first: int = 24, second: int = 64, third: int = 160, last: int = 128, dropout: float = 0.1
+) -> Architecture:
+    """This project's own recogniser of any length at any place: 194,486 parameters by default.
+
+    Fully convolutional along the width, with logits for every other column of the image, which are
+    read by CTC (Graves et al., 2006). One kernel takes the height of 28 pixels away.
+    """
+
+    def block(features: int, size: int | tuple[int, int] = 3, padding: Any = 1) -> Layers:
+        return Conv(features, size, padding, bias=False), BatchNorm(), Relu()
+
+    return Architecture(
+        layers=(
+            *(LocalContrast(), SpaceToDepth()),  # a full-resolution stem takes 1.7 times as long
+            *(*block(first), *block(first), MaxPool()),
+            *(*block(second), *block(second)),
+            *block(third, (7, 1), 0),
+            *(*block(last, (1, 3), (0, 1)), Dropout(dropout)),
+            # Two columns of logits for each of the map's, four pixels wide: `11` fits into six.
+            Conv(2 * SEQUENCE_CLASSES, 1),
+        ),
+        heads=None,
+        classes=SEQUENCE_CLASSES,
+    )
+
+
 def swift() -> Architecture:
     """This project's own classifier, made to learn fast: 15,166 parameters, most of them late.
 
@@ -90,15 +121,16 @@ DIGIT_MODELS = CLASSIFIERS | {"swift": swift()}
 SEQUENCE_MODELS: dict[str, Callable[[int], Architecture]] = {
     "sequence_published": sequence_published,
     "sequence_compact": sequence_compact,
+    "sequence_ctc": lambda max_length: sequence_ctc(),
 }
 MODELS = (*SEQUENCE_MODELS, *DIGIT_MODELS)
 # The systems that are not called like their model; `jaxmnist models` lists all of them.
 SYSTEM_MODELS = {
     "seq-specialist": "sequence_published",
     "seq-generalist": "sequence_published",
+    "reader": "sequence_ctc",
     "seq-compact": "sequence_compact",
 }
-PUBLISHED_LENGTH = 3  # digits that the published recognisers read at most
 
 
 def find_architecture(name: str, max_length: int = PUBLISHED_LENGTH) -> Architecture:

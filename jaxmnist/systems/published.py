@@ -148,6 +148,9 @@ SYSTEMS: dict[str, System] = {
         "ds_cnn", "ds_cnn", "99.57", TEST, "last",
         "Test accuracy steered its learning rate; trained on the first 50,000 digits alone.",
     ),
+    "reader": System(
+        "sequences", "sequence_ctc", "configs/reader.py", "configs/reader.py", (), None
+    ),
     "seq-compact": System(
         "sequences", "sequence_compact", "configs/seq.py", "configs/seq.py", (), None
     ),

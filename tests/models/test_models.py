@@ -10,12 +10,17 @@ import pytest
 from jaxmnist.errors import UserError
 from jaxmnist.metrics import cross_entropy
 from jaxmnist.models.classifiers import CLASSIFIERS
+from jaxmnist.models.layers import LocalContrast
+from jaxmnist.models.layout import LAYOUTS
 from jaxmnist.models.summary import count_parameters, init_variables, layer_table
 from jaxmnist.models.zoo import DIGIT_MODELS, SEQUENCE_MODELS, create_network
 from jaxmnist.tasks import task_of
 from tests.helpers import COMPILE_FAST, SMALL_SEQUENCES
 
-PARAMETERS = {"sequence_published": 9_891_489, "sequence_compact": 245_423}
+PARAMETERS = {
+    "sequence_published": 9_891_489, "sequence_compact": 245_423, "sequence_ctc": 194_486,
+}  # fmt: skip
+ANY_WIDTH = {"sequence_ctc"}
 KEY = jax.eval_shape(lambda: jax.random.key(0))
 
 
@@ -32,7 +37,7 @@ def test_every_model_has_its_exact_number_of_parameters() -> None:
 @pytest.mark.parametrize(
     ("name", "max_length"),
     [
-        *((name, length) for name in SEQUENCE_MODELS for length in (1, 3, 5)),
+        *((name, n) for name in sorted(SEQUENCE_MODELS.keys() - ANY_WIDTH) for n in (1, 3, 5)),
         *((name, 3) for name in DIGIT_MODELS),  # whose one head it does not concern
     ],
 )
@@ -48,6 +53,52 @@ def test_logits_have_one_row_a_head(name: str, max_length: int) -> None:
     assert width == 28 * (max_length if reads_sequences else 1)
     heads = (2, max_length, 11) if reads_sequences else (2, 1, 10)
     assert jax.eval_shape(run, KEY).shape == heads
+
+
+@pytest.mark.parametrize("width", [28, 84, 140, 1_000])
+def test_a_network_of_columns_reads_any_width(width: int) -> None:
+    network = create_network("sequence_ctc")
+
+    def run(key: jax.Array) -> jax.Array:
+        variables = init_variables(network, key, 28, 84)
+        return network.apply(variables, jnp.zeros((2, 28, width)), train=False)
+
+    assert jax.eval_shape(run, KEY).shape == (2, width // 2, 11)
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_local_contrast_is_free_of_polarity_brightness_and_contrast(layout: str) -> None:
+    ops = LAYOUTS[layout]
+    random = np.random.RandomState(0)
+    ink = np.clip(random.rand(28, 84) * 8 - 7, 0, 1).astype(np.float32)
+    ink[8:20, 30:33] = 1
+
+    def run(*images: np.ndarray) -> np.ndarray:
+        x = ops.from_images(jnp.asarray(np.stack(images)))
+        x = LocalContrast()(x, layout=ops, train=False)
+        return np.asarray(jnp.moveaxis(x, (ops.batch_axis, ops.feature_axis), (0, 1)))
+
+    plain, inverted, faint, other = run(ink, 1 - ink, 0.4 + 0.1 * ink, ink**2 + np.eye(28, 84))
+    assert plain.shape == (2, 28, 84)
+    scale = np.abs(plain).max()
+    assert np.abs(plain - inverted).max() < 1e-4 * scale
+    # The epsilon under the root is a part of 0.01 of so faint a variance.
+    assert np.abs(plain - faint).max() < 2e-2 * scale
+    assert np.abs(plain - other).max() > 0.1 * scale
+
+
+def test_local_contrast_sees_no_farther_than_its_window() -> None:
+    """But for the sign and the least contrast, so that a long canvas is read as its parts are."""
+    ops = LAYOUTS["nhwc"]
+    random = np.random.RandomState(1)
+    image = random.rand(1, 28, 300).astype(np.float32)
+    moved = image.copy()
+    moved[:, :, 250:] = image[:, ::-1, 250:]  # the same numbers elsewhere
+    run = partial(LocalContrast(), layout=ops, train=False)
+    before, after = (np.asarray(run(ops.from_images(jnp.asarray(x)))) for x in (image, moved))
+    near, far = slice(0, 250 - 32), slice(250, 300)
+    np.testing.assert_allclose(before[:, :, near], after[:, :, near], atol=1e-4)
+    assert np.abs(before[:, :, far] - after[:, :, far]).max() > 0.1
 
 
 def test_layouts_agree_on_logits_gradients_and_statistics() -> None:
@@ -144,5 +195,5 @@ def test_initial_weights_are_distributed_as_pytorchs(name: str) -> None:
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UserError, match="sequence_compact, sequence_published"):
+    with pytest.raises(UserError, match="sequence_compact, sequence_ctc, sequence_published"):
         create_network("resnet", max_length=3)

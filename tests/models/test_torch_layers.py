@@ -39,7 +39,7 @@ def test_convolution_and_pool_are_pytorchs(layout: str, padding: int) -> None:
     ).numpy()
 
     def run(kernel: np.ndarray) -> np.ndarray:
-        x = ops.conv(ops.from_images(jnp.asarray(images)), jnp.asarray(kernel), padding)
+        x = ops.conv(ops.from_images(jnp.asarray(images)), jnp.asarray(kernel), (padding, padding))
         x = ops.max_pool(x, 2)
         return np.asarray(jnp.moveaxis(x, (ops.batch_axis, ops.feature_axis), (0, 1)))
 
@@ -72,7 +72,8 @@ def test_convolutions_in_every_form_are_pytorchs(
     ).numpy()
 
     conv = jax.jit(
-        lambda x, kernel: LAYOUTS["chwn"].conv(x, kernel, padding), compiler_options=COMPILE_FAST
+        lambda x, kernel: LAYOUTS["chwn"].conv(x, kernel, (padding, padding)),
+        compiler_options=COMPILE_FAST,
     )
 
     def run(kernel: np.ndarray, dtype: type) -> np.ndarray:

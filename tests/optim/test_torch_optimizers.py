@@ -17,6 +17,7 @@ STEPS, SIZE = 1_000, 64
 TORCH = {
     "sgd": lambda params: torch.optim.SGD(params, lr=0.0, momentum=0.9),
     "adam": lambda params: torch.optim.Adam(params, lr=0.0),
+    "adamw": lambda params: torch.optim.AdamW(params, lr=0.0, weight_decay=0.1),
 }
 
 
@@ -48,7 +49,8 @@ def torch_path(name: str, dtype: str) -> np.ndarray:
 def our_path(name: str, dtype: str, **changes: float) -> np.ndarray:
     gradients, rates = course()
     with jax.enable_x64(dtype == "float64"):
-        optimizer = make_optimizer(Optimizer(name=name, **changes))
+        decays = {"weight_decay": 0.1} if name == "adamw" else {}
+        optimizer = make_optimizer(Optimizer(name=name, **decays | changes))
 
         def step(carry, given):
             weights, state = carry
@@ -60,15 +62,15 @@ def our_path(name: str, dtype: str, **changes: float) -> np.ndarray:
             weights = optax.apply_updates(weights, updates)
             return (weights, state), weights
 
-        weights = jnp.zeros(SIZE, dtype)
-        given = (jnp.asarray(gradients, dtype), jnp.asarray(rates, dtype))
+        weights = jnp.zeros((1, SIZE), dtype)  # a kernel: a vector would not decay
+        given = (jnp.asarray(gradients, dtype)[:, None], jnp.asarray(rates, dtype))
         walk = jax.jit(
             lambda w, g: jax.lax.scan(step, (w, optimizer.init(w)), g)[1],
             compiler_options={"xla_backend_optimization_level": 1},
         )
         path = walk(weights, given)
         assert path.dtype == dtype
-        return np.asarray(path)
+        return np.asarray(path)[:, 0]
 
 
 # Relative to how far a weight goes. float32: each of 1,000 steps rounds to 6e-8, up and down by
@@ -78,15 +80,22 @@ def our_path(name: str, dtype: str, **changes: float) -> np.ndarray:
 TOLERANCES = {
     ("sgd", "float32"): 1e-6,
     ("adam", "float32"): 1e-5,
+    ("adamw", "float32"): 1e-5,
     ("sgd", "float64"): 1e-14,
     ("adam", "float64"): 1e-14,
+    ("adamw", "float64"): 1e-14,
 }
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [("sgd", {"momentum": 0.89}), ("adam", {"eps": 1e-7}), ("adam", {"b2": 0.9989})],
+    [
+        ("sgd", {"momentum": 0.89}),
+        ("adam", {"eps": 1e-7}),
+        ("adam", {"b2": 0.9989}),
+        ("adamw", {"weight_decay": 0.11}),
+    ],
 )
 def test_parameters_are_pytorchs(name: str, changes: dict[str, float], dtype: str) -> None:
     theirs = torch_path(name, dtype)
@@ -100,3 +109,13 @@ def test_parameters_are_pytorchs(name: str, changes: dict[str, float], dtype: st
     print(f"{name}, {dtype}: {found:.1e}")
     assert found <= TOLERANCES[name, dtype]
     assert apart(**changes) > 20 * TOLERANCES[name, dtype]
+
+
+def test_vectors_do_not_decay() -> None:
+    optimizer = make_optimizer(Optimizer(name="adamw", weight_decay=0.1))
+    params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+    state = optimizer.init(params)
+    state = state._replace(hyperparams={**state.hyperparams, "learning_rate": jnp.float32(1.0)})
+    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), state, params)
+    assert np.asarray(updates["kernel"]) == pytest.approx(-0.1)
+    assert not np.asarray(updates["bias"]).any()

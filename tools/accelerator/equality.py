@@ -14,11 +14,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxmnist.config import Data
-from jaxmnist.constants import BLANK, SIDE
+from jaxmnist.constants import BLANK, PUBLISHED_LENGTH, SIDE
 from jaxmnist.data.dataset import Dataset
 from jaxmnist.data.sources import load_splits
 from jaxmnist.generate.augment import normalise
-from jaxmnist.metrics import cross_entropy
 from jaxmnist.models.network import Network
 from jaxmnist.models.summary import init_variables
 from jaxmnist.models.zoo import create_network
@@ -111,7 +110,7 @@ def check_network(name: str, digits: Dataset, plan: Plan) -> Result:
 
 def make_batch(network: Network, digits: Dataset, plan: Plan) -> HostBatch:
     """Returns a batch of real digits, or of sequences of every length, on the host."""
-    heads = network.architecture.heads
+    heads = network.architecture.heads or PUBLISHED_LENGTH
     count = plan.check_sequences if heads > 1 else plan.check_digits
     images = np.asarray(digits.images[: count * heads], np.float32) / 255
     labels = np.asarray(digits.labels[: count * heads], np.int32).reshape(count, heads)
@@ -167,7 +166,10 @@ def outputs(
                 rngs={"dropout": key},
                 mutable=["batch_stats"],
             )
-            return cross_entropy(jnp.asarray(logits), labels).mean(), (jnp.asarray(logits), updated)
+            return network.architecture.losses(logits, labels).mean(), (
+                jnp.asarray(logits),
+                updated,
+            )
 
         gradients, (logits, updated) = jax.grad(loss_fn, has_aux=True)(variables["params"])
         in_inference = network.apply(variables | updated, images, train=False)

@@ -30,10 +30,11 @@ class NHWCPatches(NHWC):
 
     name = "nhwc_im2col"
 
-    def conv(self, x: Array, kernel: Float[Array, "kh kw cin cout"], padding: int) -> Array:
+    def conv(
+        self, x: Array, kernel: Float[Array, "kh kw cin cout"], padding: tuple[int, int]
+    ) -> Array:
         kh, kw, channels, features = kernel.shape
-        frame = (padding, padding)
-        x = jnp.pad(x, ((0, 0), frame, frame, (0, 0)))
+        x = jnp.pad(x, ((0, 0), *((zeros, zeros) for zeros in padding), (0, 0)))
         height, width = x.shape[1] - kh + 1, x.shape[2] - kw + 1
         shifted = [x[:, i : i + height, j : j + width] for i in range(kh) for j in range(kw)]
         return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(kh * kw * channels, features)
@@ -45,12 +46,14 @@ class CHWNConv(CHWN):
 
     name = "chwn_conv"
 
-    def conv(self, x: Array, kernel: Float[Array, "kh kw cin cout"], padding: int) -> Array:
+    def conv(
+        self, x: Array, kernel: Float[Array, "kh kw cin cout"], padding: tuple[int, int]
+    ) -> Array:
         return lax.conv_general_dilated(
             x,
             kernel,
             window_strides=(1, 1),
-            padding=((padding, padding), (padding, padding)),
+            padding=[(zeros, zeros) for zeros in padding],
             dimension_numbers=("CHWN", "HWIO", "CHWN"),
         )
 
@@ -61,7 +64,9 @@ class NHWCBfloat16Products(NHWC):
 
     name = "nhwc_bf16_products"
 
-    def conv(self, x: Array, kernel: Float[Array, "kh kw cin cout"], padding: int) -> Array:
+    def conv(
+        self, x: Array, kernel: Float[Array, "kh kw cin cout"], padding: tuple[int, int]
+    ) -> Array:
         return super().conv(_half(x), _half(kernel), padding).astype(jnp.float32)
 
     def dense(self, x: Array, kernel: Float[Array, "fin fout"]) -> Array:
@@ -77,7 +82,9 @@ class NHWCBfloat16(NHWC):
     def from_images(self, images: Float[Array, "batch height width"]) -> Array:
         return _half(super().from_images(images))
 
-    def conv(self, x: Array, kernel: Float[Array, "kh kw cin cout"], padding: int) -> Array:
+    def conv(
+        self, x: Array, kernel: Float[Array, "kh kw cin cout"], padding: tuple[int, int]
+    ) -> Array:
         return super().conv(x, _half(kernel), padding)
 
     def dense(self, x: Array, kernel: Float[Array, "fin fout"]) -> Array:

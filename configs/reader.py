@@ -1,0 +1,61 @@
+"""Reads strings of digits of any length, anywhere on the image, through noise, light and paper.
+
+  python launch.py --config=configs/reader.py        one network for all of it, by CTC
+  python launch.py --config=configs/reader.py:quick  a tenth of the training
+  python launch.py --config=configs/reader.py:tiny   the same path in a minute, on digits8x8
+
+Strings are written on the device, from training digits, step by step: `strings.*` says how.
+"""
+
+from ml_collections import ConfigDict
+
+from jaxmnist import recipes
+
+# What a run is tested on beside the published suites; `jaxmnist evaluate` measures all.
+SUITES = ("noise_30", "length_5", "free", "light", "noise_only")
+
+
+def reader() -> ConfigDict:
+    """Returns the recipe: 194,486 parameters, AdamW, one cycle, an average of the weights."""
+    config = recipes.strings()
+    config.name = config.system = "reader"
+    config.model = "sequence_ctc"
+    config.epochs = 60
+    config.early_stopping_patience = 1_000  # one cycle is best at its end: never stop before
+    config.selection = "last"
+    config.average = 0.999
+    config.sequence.max_length = 6
+    config.sequence.train_sequences = 40_000
+    config.optimizer.name = "adamw"
+    config.optimizer.weight_decay = 0.02
+    config.schedule.name = "one_cycle"
+    config.schedule.learning_rate = 4e-3
+    config.schedule.one_cycle.warmup_fraction = 0.2
+    config.eval.suites = ("clean", "inverted", "rotation", "noise", *SUITES)
+    recipes.write_robustly(config.strings)
+    return config
+
+
+def quick() -> ConfigDict:
+    """Returns the recipe with a tenth of the training."""
+    config = reader()
+    config.name = "reader-quick"
+    config.epochs = 6
+    config.average = 0.998
+    return config
+
+
+def tiny() -> ConfigDict:
+    """Returns the recipe, shrunk to a minute and trained on the fallback dataset (not on MNIST)."""
+    config = recipes.tiny(reader())
+    config.strings.width = 84
+    config.eval.suites = ("clean", "noise_30")
+    return config
+
+
+VARIANTS = {"": reader, "quick": quick, "tiny": tiny}
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """Returns the recipe called `variant`."""
+    return recipes.choose("configs/reader.py", VARIANTS, variant)

@@ -1,0 +1,159 @@
+"""Strings of digits written on an empty canvas: pure functions of a seed."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from jaxmnist.constants import BLANK, SIDE
+from jaxmnist.data.dataset import Dataset
+from jaxmnist.generate.canvas import Ink, Strength, between, blur_little, is_on, smooth_noise
+from jaxmnist.generate.placement import (
+    CENTRE,
+    INK,
+    Digits,
+    Placement,
+    draw_digits,
+    place_digits,
+)
+from jaxmnist.generate.rendering import render
+from jaxmnist.rng import Seed, fast_randint, fast_uniform, seed_of
+from jaxmnist.string_config import Writing
+from jaxmnist.xla import no_inline
+
+KNOTS = 8  # pixels between two knots of an elastic deformation
+
+
+class Segment(NamedTuple):
+    """A straight stroke in the coordinates of a digit's image, relative to its centre."""
+
+    start: Float[Array, "n 2"]
+    end: Float[Array, "n 2"]
+    width: Float[Array, " n"]  # half of it; negative: no stroke
+
+
+def write(
+    keys: tuple[Key[Array, ""], Key[Array, ""]],
+    dataset: Dataset,
+    fields: Writing,
+    *,
+    longest: int,
+    width: int,
+) -> tuple[Ink, Int[Array, " n"]]:
+    """Writes up to `longest` digits; those that have no room on the canvas are left out.
+
+    Args:
+      keys: of what is drawn (the digits and their number), and of how they are written.
+      dataset: that digits are drawn from, uniformly and with replacement.
+      fields: how they are written.
+      longest: digits of the longest string.
+      width: of the canvas in pixels.
+
+    Returns:
+      The ink, and the digits' labels, then `BLANK`.
+    """
+    if not longest:
+        return jnp.zeros((SIDE, width)), jnp.zeros(0, jnp.int32)
+    draw = seed_of(keys[0])
+    place, serif, elastic, stroke = seed_of(jax.random.split(keys[1], 4))
+    shortest = jnp.minimum(fields.shortest, longest)
+    length = shortest + fast_randint(draw, (), longest + 1 - shortest)
+    digits = draw_digits(draw, dataset, longest, fields.repeat_probability)
+    placement = place_digits(place, digits, length, fields, width)
+    serifs = ()
+    if is_on(fields.serif_probability):
+        serifs = no_inline(_serifs, serif, digits, fields.serif_probability)
+    table = no_inline(_digit_table, digits, placement, serifs)
+    rows, columns = _elastic_grid(elastic, fields.elastic, width)
+    ink = no_inline(render, digits.images, placement, table, rows, columns, width)
+    ink = _strokes(stroke, ink, fields)
+    return ink, jnp.where(placement.written, digits.labels, BLANK)
+
+
+@jax.jit
+def _digit_table(
+    digits: Digits, placement: Placement, serifs: tuple[Segment, ...]
+) -> Float[Array, "n numbers"]:
+    """Returns the numbers by which the pixels of a digit are sampled, a row each."""
+    (a, b), (c, d) = jnp.moveaxis(placement.matrix, 0, -1)
+    count = len(digits.labels)
+    per_digit = [
+        jnp.stack([d, -b, -c, a], axis=1) / (a * d - b * c)[:, None],
+        placement.centre,
+        jnp.where(placement.written, 1.0, 0.0)[:, None],
+        jnp.arange(count, dtype=jnp.float32)[:, None] * (SIDE + 1) ** 2,
+    ]
+    for start, end, half in serifs:
+        along = end - start
+        slope = along / (jnp.square(along).sum(1, keepdims=True) + 1e-6)
+        per_digit += [start, along, slope, half[:, None]]
+    return jnp.concatenate(per_digit, axis=1)
+
+
+@jax.jit
+def _serifs(seed: Seed, digits: Digits, probability: Strength) -> tuple[Segment, ...]:
+    """Returns what people add to digits and MNIST's writers did not.
+
+    A 1 gets a flag at its top and a foot; a 7 a bar through its stem.
+    """
+    count = len(digits.labels)
+    drawn = fast_uniform(seed, (6, count))
+    rows = digits.images.max(2) > INK
+    top = rows.argmax(1)
+    bottom = SIDE - 1 - rows[:, ::-1].argmax(1)
+    middle = (top + bottom) // 2
+
+    def ink_at(row: Array) -> Array:
+        pixels = jnp.take_along_axis(digits.images, row[:, None, None], axis=1)[:, 0]
+        x = (pixels * jnp.arange(SIDE)[None]).sum(1) / jnp.maximum(pixels.sum(1), 1e-3)
+        return jnp.stack([x, row], -1) - CENTRE
+
+    def vector(x: Array, y: Array) -> Array:
+        return jnp.stack([x, y], -1)
+
+    one, seven = digits.labels == 1, digits.labels == 7
+    flag, bar = 3 + 6 * drawn[0], 2.5 + 3 * drawn[1]
+    tilt = bar * (drawn[2] - 0.7)
+    head = ink_at(top)
+    across = ink_at(middle)
+    start = jnp.where(one[:, None], head, across - vector(bar, -tilt))
+    end = jnp.where(
+        one[:, None],
+        head + vector(-flag, flag * (0.3 + drawn[2])),
+        across + vector(bar, -tilt),
+    )
+    half = 0.6 + 0.7 * drawn[3]
+    off = -SIDE
+    first = jnp.where((one | seven) & (drawn[4] < probability), half, off)
+    foot = ink_at(bottom)
+    second = jnp.where(one & (drawn[5] < probability), half, off)
+    length = 2 + 3 * drawn[1]
+    nothing = jnp.zeros(count)
+    return (
+        Segment(start, end, first),
+        Segment(foot - vector(length, nothing), foot + vector(length, nothing), second),
+    )
+
+
+def _elastic_grid(
+    seed: Seed, most: Strength, width: int
+) -> tuple[Float[Array, "28 width"], Float[Array, "28 width"]]:
+    """Returns from where each pixel of the canvas is taken: its row and its column."""
+    rows = jnp.broadcast_to(jnp.arange(SIDE, dtype=jnp.float32)[:, None], (SIDE, width))
+    columns = jnp.broadcast_to(jnp.arange(width, dtype=jnp.float32), (SIDE, width))
+    if not is_on(most):
+        return rows, columns
+    shift = smooth_noise(seed, (2, SIDE, width), KNOTS) * (most * fast_uniform(seed))
+    return rows + shift[0], columns + shift[1]
+
+
+def _strokes(seed: Seed, ink: Ink, fields: Writing) -> Ink:
+    """Makes strokes thinner or thicker: what is above some level, once blurred, is ink."""
+    if not is_on(fields.stroke_probability):
+        return ink
+    coin, drawn = fast_uniform(seed, (2,))
+    width = between(fields.stroke, drawn)
+    level = jnp.where(width < 0.5, 0.62 - 0.5 * width, 0.37 - 0.58 * (width - 0.5))
+    changed = jnp.clip((no_inline(blur_little, ink) - level) * 3 + 0.5, 0, 1)
+    return jnp.where(coin < fields.stroke_probability, changed, ink)
