@@ -19,7 +19,7 @@ from jaxmnist.weights import with_temperature
 from tests.helpers import recipe
 
 SHORT = {
-    "epochs": 1, "sequence.train_sequences": 64, "validation.examples": 50, "eval.examples": 50,
+    "epochs": 1, "sequence.train_sequences": 320, "validation.examples": 50, "eval.examples": 50,
 }  # fmt: skip
 
 

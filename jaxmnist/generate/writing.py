@@ -154,6 +154,7 @@ def _strokes(seed: Seed, ink: Ink, fields: Writing) -> Ink:
         return ink
     coin, drawn = fast_uniform(seed, (2,))
     width = between(fields.stroke, drawn)
-    level = jnp.where(width < 0.5, 0.62 - 0.5 * width, 0.37 - 0.58 * (width - 0.5))
+    # Half of a stroke's height leaves it as wide as it was; below a sixth the ground would be ink.
+    level = 0.62 - 0.45 * width
     changed = jnp.clip((no_inline(blur_little, ink) - level) * 3 + 0.5, 0, 1)
     return jnp.where(coin < fields.stroke_probability, changed, ink)
