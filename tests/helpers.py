@@ -20,8 +20,10 @@ from jaxmnist.models.layers import (
     Dropout,
     Flatten,
     Layer,
+    LocalContrast,
     MaxPool,
     Relu,
+    SpaceToDepth,
     SplitColumns,
 )
 from jaxmnist.models.network import Architecture
@@ -29,8 +31,9 @@ from jaxmnist.models.zoo import DIGIT_MODELS, SEQUENCE_MODELS
 
 ROOT = Path(__file__).parent.parent
 
-# Two networks that compile in a second: whole runs are the same for any network.
+# Networks that compile in a second: whole runs are the same for any network.
 SMALL, SMALL_SEQUENCES = "small_for_tests", "small_sequences_for_tests"
+SMALL_STRINGS = "small_strings_for_tests"
 
 
 def _blocks(*split: Layer, classes: int) -> tuple[Layer, ...]:
@@ -41,6 +44,15 @@ def _blocks(*split: Layer, classes: int) -> tuple[Layer, ...]:
 DIGIT_MODELS[SMALL] = Architecture(_blocks(classes=10), heads=1, classes=10)
 SEQUENCE_MODELS[SMALL_SEQUENCES] = lambda length: Architecture(
     _blocks(SplitColumns(length), classes=11), heads=length, classes=11
+)
+
+SEQUENCE_MODELS[SMALL_STRINGS] = lambda length: Architecture(
+    (
+        *(LocalContrast(), SpaceToDepth(), Conv(8, (14, 1), bias=False), BatchNorm(), Relu()),
+        Conv(11, 1),
+    ),
+    heads=None,
+    classes=11,
 )
 
 # XLA compiles faster so, to code that is ten times slower. (Without its fusion emitters it would be
