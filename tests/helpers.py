@@ -48,7 +48,13 @@ SEQUENCE_MODELS[SMALL_SEQUENCES] = lambda length: Architecture(
 
 SEQUENCE_MODELS[SMALL_STRINGS] = lambda length: Architecture(
     (
-        *(LocalContrast(), SpaceToDepth(), Conv(8, (14, 1), bias=False), BatchNorm(), Relu()),
+        *(
+            LocalContrast(),
+            SpaceToDepth(),
+            Conv(8, (14, 3), (0, 1), bias=False),
+            BatchNorm(),
+            Relu(),
+        ),
         Conv(11, 1),
     ),
     heads=None,

@@ -111,11 +111,11 @@ def test_a_temperature_divides_the_logits() -> None:
     from jaxmnist.models.summary import init_variables
 
     network = create_network(SMALL_STRINGS)
-    variables = init_variables(network, jax.random.key(0), 28, 28)
+    init = jax.jit(lambda key: init_variables(network, key, 28, 28))
+    variables = init(jax.random.key(0))
     weights = Weights(variables["params"], variables["batch_stats"])
     images = jax.random.uniform(jax.random.key(1), (2, 28, 28))
     cooler = with_temperature(network.architecture, weights, 2.0)
-    plain, divided = (
-        network.apply(each._asdict(), images, train=False) for each in (weights, cooler)
-    )
+    apply = jax.jit(lambda each: network.apply(each._asdict(), images, train=False))
+    plain, divided = apply(weights), apply(cooler)
     np.testing.assert_allclose(jnp.asarray(plain), 2 * jnp.asarray(divided), rtol=1e-5, atol=1e-6)

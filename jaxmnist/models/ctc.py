@@ -4,6 +4,7 @@ Every column of a map says which digit it sees, or `BLANK`. Runs of the same dig
 and blanks are left out; a blank stands between two equal digits. All functions are of one batch.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -69,6 +70,7 @@ def digit_spans(logits: Logits, length: int) -> Spans:
     )
 
 
+@partial(jax.jit, static_argnums=1)
 def head_log_probs(logits: Logits, heads: int) -> Float[Array, "batch heads classes"]:
     """Returns the log probabilities of each place of the string: ten digits, or none (`BLANK`).
 
