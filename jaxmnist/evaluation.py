@@ -1,7 +1,7 @@
 """Predictions and scores on fixed lists of examples, every example counted once.
 
-A list is made in batches of one size by one compiled function for each suite, and goes through one
-compiled forward pass for all networks of a shape.
+A list is made in batches of one size by one compiled function for all suites that can share it, and
+goes through one compiled forward pass for all networks of a shape.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

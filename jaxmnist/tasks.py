@@ -1,13 +1,14 @@
 """What a network reads, single digits or sequences of them, and how its answers are scored."""
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from jax import lax
 from jax.tree_util import Partial
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxmnist.config import Config
 from jaxmnist.constants import BLANK, PUBLISHED_LENGTH, SIDE
@@ -59,6 +60,11 @@ class Task(abc.ABC):
         Suites of one function, that differ in its arguments alone, share a compiled program.
         """
 
+    @property
+    @abc.abstractmethod
+    def clean(self) -> ExampleFn:
+        """The function that makes one example to which nothing happens."""
+
     @abc.abstractmethod
     def train_example_fn(self, config: Config) -> ExampleFn:
         """Returns the function that makes one training example."""
@@ -90,7 +96,11 @@ class ReadDigits(Task):
 
     @property
     def suites(self) -> dict[str, Partial]:
-        return {name: Partial(_digit_example_fn(suite)) for name, suite in DIGIT_SUITES.items()}
+        return _together({name: _digit_example_fn(suite) for name, suite in DIGIT_SUITES.items()})
+
+    @property
+    def clean(self) -> ExampleFn:
+        return _digit_example_fn(Transforms())
 
     def train_example_fn(self, config: Config) -> ExampleFn:
         return _digit_example_fn(Transforms(digit=augmentation(config.augment)))
@@ -115,10 +125,13 @@ class ReadSequences(Task):
 
     @property
     def suites(self) -> dict[str, Partial]:
-        return {
-            name: Partial(_sequence_example_fn(suite, self.max_length))
-            for name, suite in SUITES.items()
-        }
+        return _together(
+            {name: _sequence_example_fn(suite, self.max_length) for name, suite in SUITES.items()}
+        )
+
+    @property
+    def clean(self) -> ExampleFn:
+        return _sequence_example_fn(Transforms(), self.max_length)
 
     def train_example_fn(self, config: Config) -> ExampleFn:
         return _sequence_example_fn(Transforms(digit=augmentation(config.augment)), self.max_length)
@@ -163,10 +176,12 @@ class ReadStrings(ReadSequences):
     @property
     def suites(self) -> dict[str, Partial]:
         """The published suites, in their format; those of strings; single digits of MNIST-C."""
-        published = {
-            name: Partial(_with_end(_sequence_example_fn(suite, PUBLISHED_LENGTH)))
-            for name, suite in SUITES.items()
-        }
+        published = _together(
+            {
+                name: _with_end(_sequence_example_fn(suite, PUBLISHED_LENGTH))
+                for name, suite in SUITES.items()
+            }
+        )
         own = {
             name: Partial(_string_example_fn(suite.longest), fields=suite.fields)
             for name, suite in STRING_SUITES.items()
@@ -176,6 +191,10 @@ class ReadStrings(ReadSequences):
             for name, corruption in CORRUPTIONS.items()
         }
         return published | own | corrupted
+
+    @property
+    def clean(self) -> ExampleFn:
+        return _with_end(_sequence_example_fn(Transforms(), PUBLISHED_LENGTH))
 
     def answers(self, predictions: Predictions) -> Int[np.ndarray, "n length"]:
         """Returns predicted labels without their end, unless a string is as long as that."""
@@ -231,6 +250,21 @@ def _string_example_fn(longest: int) -> Callable[..., Example]:
 @cache
 def _train_string_example_fn(fields: Strings, longest: int) -> ExampleFn:
     return partial(string_example, longest=longest, fields=fields)
+
+
+def _together(example_fns: Mapping[str, ExampleFn]) -> dict[str, Partial]:
+    """Returns suites that are one compiled program, by the suite's number."""
+    one_of = _one_of(tuple(example_fns.values()))
+    return {name: Partial(one_of, number) for number, name in enumerate(example_fns)}
+
+
+@cache
+def _one_of(example_fns: tuple[ExampleFn, ...]) -> Callable[..., Example]:
+    def example(number: int | Int[Array, ""], keys: ExampleKeys, dataset: Dataset) -> Example:
+        made: Example = lax.switch(number, example_fns, keys, dataset)
+        return made
+
+    return example
 
 
 @cache

@@ -144,7 +144,7 @@ def set_up(
         dataset=put_on_device(monitored),
         suites={
             "augmented": Partial(task.train_example_fn(config)),
-            "clean": task.suites["clean"],
+            "clean": Partial(task.clean),
         },
         count=task.num_examples(config.validation.examples, len(monitored)),
         seed=config.data.split_seed,

@@ -97,6 +97,7 @@ def first_state(spec: TrainSpec, weights: Weights) -> TrainState:
         best=Best(jnp.float32(0), jnp.int32(0), Weights({}, {})),
         sums=Metrics.zero()._replace(loss=jnp.float64(0)),
         diverged=jnp.int32(-1),
+        average=None,
         every_epoch=None,
     )
 
