@@ -2,7 +2,7 @@
 
   python launch.py --config=configs/reader.py        one network for all of it, by CTC
   python launch.py --config=configs/reader.py:quick  a tenth of the training
-  python launch.py --config=configs/reader.py:tiny   the same path in a minute, on digits8x8
+  python launch.py --config=configs/reader.py:tiny   the same path, shrunk, on digits8x8
 
 Strings are written on the device, from training digits, step by step: `strings.*` says how.
 """
@@ -46,7 +46,7 @@ def quick() -> ConfigDict:
 
 
 def tiny() -> ConfigDict:
-    """Returns the recipe, shrunk to a minute and trained on the fallback dataset (not on MNIST)."""
+    """Returns the recipe, shrunk and trained on the fallback dataset (not on MNIST)."""
     config = recipes.tiny(reader())
     config.strings.width = 84
     config.eval.suites = ("clean", "noise_30")

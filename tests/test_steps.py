@@ -16,7 +16,7 @@ from jaxmnist.generate.examples import Example, ExampleKeys
 from jaxmnist.models.layers import Dense, Flatten
 from jaxmnist.models.layout import LAYOUTS
 from jaxmnist.models.network import Architecture, Network
-from jaxmnist.state import init_state
+from jaxmnist.state import TrainState, init_state
 from jaxmnist.steps import TrainSpec, train_steps
 from tests.helpers import recipe
 
@@ -27,6 +27,19 @@ SEEN: list[tuple[int, bytes, bytes]] = []  # index, sample key and augment key o
 
 def note(index: np.ndarray, sample: np.ndarray, augment: np.ndarray) -> None:
     SEEN.append((int(index), sample.tobytes(), augment.tobytes()))
+
+
+def first_state(spec: TrainSpec, *, average: bool) -> TrainState:
+    return init_state(
+        jnp.int32(0),
+        network=NETWORK,
+        image_size=(28, 28),
+        optimizer=spec.optimizer,
+        schedule=spec.schedule,
+        mode="max",
+        average=average,
+        keep_epochs=0,
+    )
 
 
 def example(keys: ExampleKeys, dataset: Dataset) -> Example:
@@ -43,16 +56,7 @@ def compiled_steps(resample_each_epoch: bool) -> Callable[[int], list[tuple[int,
         example_fn=example,
         resample_each_epoch=resample_each_epoch,
     )
-    state = init_state(
-        jnp.int32(0),
-        network=NETWORK,
-        image_size=(28, 28),
-        optimizer=spec.optimizer,
-        schedule=spec.schedule,
-        mode="max",
-        average=False,
-        keep_epochs=0,
-    )
+    state = first_state(spec, average=False)
     dataset = Dataset(jnp.zeros((1, 28, 28), jnp.uint8), jnp.zeros(1, jnp.int32))
     steps = jax.jit(partial(train_steps, spec=spec, batch_size=BATCH))
 
@@ -84,16 +88,7 @@ def test_every_epoch_has_an_order_and_an_augmentation_of_its_own(resample: bool)
 
 def test_the_average_of_weights_follows_them() -> None:
     spec = make_spec(recipe("models:model_1", {"batch_size": BATCH}), NETWORK, EXAMPLES)
-    state = init_state(
-        jnp.int32(0),
-        network=NETWORK,
-        image_size=(28, 28),
-        optimizer=spec.optimizer,
-        schedule=spec.schedule,
-        mode="max",
-        average=True,
-        keep_epochs=0,
-    )
+    state = first_state(spec, average=True)
     assert state.average is not None
     expected = np.asarray(state.params["dense1"]["bias"], np.float64)
     for step in range(1, 40):

@@ -25,6 +25,7 @@ from jaxmnist.training import train
 from jaxmnist.weights import FILE_NAME, load_weights
 
 BASE = "reader:quick"
+# A run tests its weights once: on as little as can be, since nothing here goes by it.
 SHORT = {"epochs": 4, "eval.examples": 1, "eval.suites": ("clean",)}
 SUITES = (
     "clean", "inverted", "rotation", "noise", "noise_30", "noise_50", "length_5", "length_10",
@@ -67,7 +68,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def variant_config(name: str, seed: int) -> Config:
     """Returns the configuration of a variant."""
     tree = recipes.load(BASE)
-    tree.update_from_flattened_dict(SHORT | VARIANTS[name] | {"seed": seed, "name": "study"})
+    tree.update_from_flattened_dict(
+        SHORT | VARIANTS[name] | {"seed": seed, "name": "study", "system": ""}
+    )
     return config.from_dict(tree.to_dict())
 
 

@@ -1,7 +1,6 @@
 """Every architecture by name, as data. A new model is one more entry here or in classifiers.py."""
 
 from collections.abc import Callable
-from typing import Any
 
 from jaxmnist.constants import DIGITS, PUBLISHED_LENGTH
 from jaxmnist.errors import UserError
@@ -23,7 +22,7 @@ from jaxmnist.models.layout import choose_layout
 from jaxmnist.models.network import Architecture, Network
 
 SEQUENCE_CLASSES = DIGITS + 1  # and the blank
-Layers = tuple[Layer, ...]
+Both = int | tuple[int, int]  # for rows and columns
 
 
 def sequence_published(max_length: int) -> Architecture:
@@ -69,25 +68,23 @@ def sequence_compact(max_length: int) -> Architecture:
     )
 
 
-def sequence_ctc(
-    first: int = 24, second: int = 64, third: int = 160, last: int = 128, dropout: float = 0.1
-) -> Architecture:
-    """This project's own recogniser of any length at any place: 194,486 parameters by default.
+def sequence_ctc() -> Architecture:
+    """This project's own recogniser of any length at any place: 194,486 parameters.
 
     Fully convolutional along the width, with logits for every other column of the image, which are
     read by CTC (Graves et al., 2006). One kernel takes the height of 28 pixels away.
     """
 
-    def block(features: int, size: int | tuple[int, int] = 3, padding: Any = 1) -> Layers:
+    def block(features: int, size: Both = 3, padding: Both = 1) -> tuple[Layer, ...]:
         return Conv(features, size, padding, bias=False), BatchNorm(), Relu()
 
     return Architecture(
         layers=(
             *(LocalContrast(), SpaceToDepth()),  # a full-resolution stem takes 1.7 times as long
-            *(*block(first), *block(first), MaxPool()),
-            *(*block(second), *block(second)),
-            *block(third, (7, 1), 0),
-            *(*block(last, (1, 3), (0, 1)), Dropout(dropout)),
+            *(*block(24), *block(24), MaxPool()),
+            *(*block(64), *block(64)),
+            *block(160, (7, 1), 0),
+            *(*block(128, (1, 3), (0, 1)), Dropout(0.1)),
             # Two columns of logits for each of the map's, four pixels wide: `11` fits into six.
             Conv(2 * SEQUENCE_CLASSES, 1),
         ),
