@@ -103,7 +103,9 @@ class Model:
         """
         heads = self.loaded.network.architecture.heads
         images = pad_images("the argument:", np.asarray(canvases), heads)
-        logits = self._predict(images, self._no_labels(images)).logits
+        batches = image_batches(images, self._no_labels(images), self._evaluator.batch_size)
+        weights = one_network(self.loaded.weights)
+        (logits,) = self._evaluator.logits(weights, batches, len(images))
         if heads is None:
             return np.asarray(head_log_probs(jnp.asarray(logits), -(-images.shape[2] // SIDE)))
         return logits

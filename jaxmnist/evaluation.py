@@ -4,11 +4,11 @@ A list is made in batches of one size by one compiled function for all suites th
 goes through one compiled forward pass for all networks of a shape.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -109,15 +109,6 @@ def image_batches(
         yield normalise(scaled), jnp.asarray(labels[numbers], jnp.int32)
 
 
-class Answers(NamedTuple):
-    """What networks answer on a batch: `Predictions` without the labels."""
-
-    logits: Float[Array | np.ndarray, "networks batch heads classes"]
-    losses: Float[Array | np.ndarray, "networks batch"]
-    predicted: Int[Array | np.ndarray, "networks batch length"]
-    confidences: Float[Array | np.ndarray, "networks batch"]
-
-
 class Evaluator:
     """Applies networks of one architecture: one compiled forward pass, for one network or many."""
 
@@ -134,11 +125,11 @@ class Evaluator:
         if jax.default_backend() != "cpu":
             self.batch_size = EVAL_BATCH_SIZE_ACCELERATOR
         self.mesh = mesh or make_mesh(1, self.batch_size)
-        self._forward = partial(
-            _forward,
+        self._apply = partial(
+            _apply,
+            network=network,
             mesh=self.mesh,
             axis_name=batch_axis(self.mesh, self.batch_size),
-            network=network,
         )
 
     def predict(self, weights: Weights, batches: Iterator[Batch], count: int) -> list[Predictions]:
@@ -149,23 +140,29 @@ class Evaluator:
           batches: of `self.batch_size` examples.
           count: of the examples; what the last batch repeats is left out.
         """
+        parts = self._over_batches(_answers, weights, batches)
+        return [Predictions(*(part[:count] for part in one)) for one in zip(*parts, strict=True)]
+
+    def logits(
+        self, weights: Weights, batches: Iterator[Batch], count: int
+    ) -> Float[np.ndarray, "networks n heads classes"]:
+        """Returns the raw outputs of every network; arguments are those of `predict`."""
+        logits: Float[np.ndarray, "networks n heads classes"] = self._over_batches(
+            _logits, weights, batches
+        )
+        return logits[:, :count]
+
+    def _over_batches(self, answer: "AnswerFn", weights: Weights, batches: Iterator[Batch]) -> Any:
+        """Returns what networks answer on all batches, on the host, networks first."""
         weights = shard_by_seed(weights, self.mesh)
-        in_flight: list[tuple[Answers, Array]] = []
-        done: list[tuple[Answers, np.ndarray]] = []
+        in_flight: list[Any] = []
+        done: list[Any] = []
         for images, labels in batches:
-            in_flight.append((self._forward(weights, images, labels), labels))
+            in_flight.append(self._apply(weights, images, labels, answer=answer))
             if len(in_flight) > 1:  # the device works on a batch while the last one is read
                 done.append(jax.tree.map(np.asarray, in_flight.pop(0)))
         done += jax.tree.map(np.asarray, in_flight)
-        answers, labels = zip(*done, strict=True)
-        each = Answers(*(np.concatenate(parts, axis=1) for parts in zip(*answers, strict=True)))
-        all_labels = np.concatenate(labels)[:count]
-        return [
-            Predictions(
-                logits[:count], losses[:count], predicted[:count], confidences[:count], all_labels
-            )
-            for logits, losses, predicted, confidences in zip(*each, strict=True)
-        ]
+        return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *done)
 
     def predict_list(
         self, weights: Weights, examples: ExampleList, suite: str
@@ -179,33 +176,39 @@ class Evaluator:
         return [self.task.score(each) for each in self.predict_list(weights, examples, suite)]
 
 
-@partial(jax.jit, static_argnames=("mesh", "axis_name", "network"))
-def _forward(
+AnswerFn = Callable[[Network, Weights, Array, Array], Any]  # of one network on images and labels
+
+
+def _answers(
+    network: Network, weights: Weights, images: Array, labels: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Returns the parts of `Predictions`."""
+    architecture, logits = network.architecture, _logits(network, weights, images, labels)
+    predicted = architecture.predict(logits, labels.shape[1])
+    losses = architecture.losses(logits, labels)
+    return losses, predicted, jnp.exp(-architecture.losses(logits, predicted)), labels
+
+
+def _logits(network: Network, weights: Weights, images: Array, labels: Array) -> Array:
+    del labels
+    return jnp.asarray(network.apply(weights._asdict(), images, train=False))
+
+
+@partial(jax.jit, static_argnames=("answer", "network", "mesh", "axis_name"))
+def _apply(
     weights: Weights,
     images: Float[Array, "batch 28 width"],
     labels: Int[Array, "batch heads"],
     *,
+    answer: AnswerFn,
+    network: Network,
     mesh: Mesh,
     axis_name: str | None,
-    network: Network,
-) -> Answers:
+) -> Any:
     """Returns every network's answers on a batch."""
-    architecture = network.architecture
-
-    def forward(weights: Weights, images: Array, labels: Array) -> Answers:
-        logits = jnp.asarray(network.apply(weights._asdict(), images, train=False))
-        predicted = architecture.predict(logits, labels.shape[1])
-        return Answers(
-            logits=logits,
-            losses=architecture.losses(logits, labels),
-            predicted=predicted,
-            confidences=jnp.exp(-architecture.losses(logits, predicted)),
-        )
-
     # Unchecked: the scan in the loss of CTC starts from constants.
-    mapped = map_seeds(forward, mesh, shared=2, examples=axis_name, check=False)
-    answers: Answers = mapped(weights, images, labels)
-    return answers
+    mapped = map_seeds(partial(answer, network), mesh, shared=2, examples=axis_name, check=False)
+    return mapped(weights, images, labels)
 
 
 def score_every_epoch(

@@ -49,21 +49,23 @@ def strings() -> ConfigDict:
 def write_robustly(strings: ConfigDict) -> None:
     """Switches on every effect of `strings`, as strongly as people, paper and cameras have it."""
     strings.writing.update(
+        full_probability=0.5,
         cells_probability=0.25,
         scale=(0.62, 1.2),
         own_scale=0.12,
         aspect=0.2,
         slant_degrees=15.0,
-        turn_probability=0.4,
-        turn_degrees=25.0,
-        gap=(-4.0, 14.0),
-        own_gap=4.0,
+        turn_probability=0.3,
+        turn_degrees=45.0,
+        gap=(-5.0, 14.0),
+        own_gap=3.0,
         slope_degrees=7.0,
         jitter=2.0,
         elastic=2.0,
         serif_probability=0.3,
         stroke_probability=0.5,
         stroke=(0.0, 1.0),
+        hollow_probability=0.05,
     )
     strings.page.update(
         lines_probability=0.15,

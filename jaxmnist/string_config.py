@@ -20,6 +20,7 @@ class Writing(Group):
     prefix: ClassVar[str] = "strings.writing."
 
     shortest: int = whole(0, "digits of the shortest string", 0, 100)
+    full_probability: float = probability("of as many digits as have room, up to the longest")
     repeat_probability: float = probability("of one class throughout, as in 777")
     cells_probability: float = probability("of the published format: plain cells of 28 pixels")
     scale: Span = span((1.0, 1.0), "size of all digits of a string", 0.1, 2)
@@ -28,7 +29,7 @@ class Writing(Group):
     slant_degrees: float = angle(0.0, "slant of all digits, uniform in +- degrees")
     turn_probability: float = probability("of turning every digit by an angle of its own")
     turn_degrees: float = angle(0.0, "that angle, uniform in +- degrees")
-    gap: Span = span((8.0, 8.0), "pixels of ground between two digits, of a string", -20, 60)
+    gap: Span = span((8.0, 8.0), "pixels of ground between digits, at scale 1", -20, 60)
     own_gap: float = number(0.0, "pixels more or less of each gap", 0, 30)
     slope_degrees: float = angle(0.0, "of the whole line about its middle, uniform in +- degrees")
     jitter: float = number(0.0, "pixels of each digit above or below the line", 0, 10)
@@ -36,6 +37,7 @@ class Writing(Group):
     serif_probability: float = probability("of a flag or foot at a 1, a bar through a 7")
     stroke_probability: float = probability("of another width of the strokes")
     stroke: Span = span((0.5, 0.5), "that width: 0 thinnest, 0.5 as it was, 1 thickest", 0, 1)
+    hollow_probability: float = probability("of strokes of which the edges alone are drawn")
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,13 @@ class Camera(Group):
     blur_probability: float = probability("of blur, along and across")
     blur: Span = span((0.0, 0.0), "its sigma in pixels", 0, 2.5)
     noise_probability: float = probability("of Gaussian noise, clipped to what an image can hold")
-    noise: Span = span((0.0, 0.0), "its sigma, in units of full contrast", 0, 2)
-    impulse_probability: float = probability("of pixels that are black or white")
+    noise: Span = span((0.0, 0.0), "its sigma, in units of the contrast", 0, 2)
+    impulse_probability: float = probability("of pixels as dark or bright as the picture gets")
     impulse: Span = span((0.0, 0.0), "the share of them", 0, 1)
     jpeg_probability: float = probability("of the blocks of a JPEG file")
-    jpeg: Span = span((0.0, 0.0), "coarseness, in multiples of the standard's table", 0, 10)
+    jpeg: Span = span(
+        (0.0, 0.0), "coarseness, in multiples of the standard's table at full contrast", 0, 10
+    )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from jaxmnist.constants import BLANK, PUBLISHED_LENGTH, SIDE
 from jaxmnist.data.dataset import Dataset
 from jaxmnist.generate.augment import augmentation
 from jaxmnist.generate.corruptions import CORRUPTIONS
-from jaxmnist.generate.effects import effects
 from jaxmnist.generate.examples import (
     Example,
     ExampleFn,
@@ -25,10 +24,18 @@ from jaxmnist.generate.examples import (
     string_example,
     with_end,
 )
-from jaxmnist.generate.suites import DIGIT_SUITES, STRING_SUITES, SUITES, Transforms
+from jaxmnist.generate.suites import (
+    DIGIT_SUITES,
+    LENGTH_SUITES,
+    NOISE_SUITES,
+    STRING_SUITES,
+    SUITES,
+    Transforms,
+)
 from jaxmnist.metrics import calibration_error, coverage
 from jaxmnist.models.network import Architecture
 from jaxmnist.string_config import Strings
+from jaxmnist.strings.effects import effects, without_unused
 
 SURE = 0.998  # the accuracy of the answers that `coverage` counts
 Scores = dict[str, Any]
@@ -37,7 +44,6 @@ Scores = dict[str, Any]
 class Predictions(NamedTuple):
     """What one network answered on a list of examples."""
 
-    logits: Float[np.ndarray, "n heads classes"]  # of columns, where a network has no heads
     losses: Float[np.ndarray, " n"]  # of each example, summed over heads
     predicted: Int[np.ndarray, "n length"]
     confidences: Float[np.ndarray, " n"]  # the probability of what is predicted
@@ -179,9 +185,13 @@ class ReadStrings(ReadSequences):
         published = _together(
             {
                 name: _with_end(_sequence_example_fn(suite, PUBLISHED_LENGTH))
-                for name, suite in SUITES.items()
+                for name, suite in (SUITES | NOISE_SUITES).items()
             }
         )
+        lengths = {
+            name: Partial(_with_end(_sequence_example_fn(Transforms(), length, length)))
+            for name, length in LENGTH_SUITES.items()
+        }
         own = {
             name: Partial(_string_example_fn(suite.longest), fields=suite.fields)
             for name, suite in STRING_SUITES.items()
@@ -190,7 +200,7 @@ class ReadStrings(ReadSequences):
             f"mnist_c_{name}": Partial(_with_end(_digit_example_fn(Transforms(digit=corruption))))
             for name, corruption in CORRUPTIONS.items()
         }
-        return published | own | corrupted
+        return published | lengths | own | corrupted
 
     @property
     def clean(self) -> ExampleFn:
@@ -221,7 +231,7 @@ class ReadStrings(ReadSequences):
         assert config.strings
         example_fn = _string_example_fn(self.max_length)
         return {
-            name: Partial(example_fn, fields=fields)
+            name: Partial(example_fn, fields=without_unused(fields, config.strings))
             for name, fields in effects(config.strings).items()
         }
 
@@ -233,9 +243,10 @@ def _digit_example_fn(transforms: Transforms) -> ExampleFn:
 
 
 @cache
-def _sequence_example_fn(transforms: Transforms, max_length: int) -> ExampleFn:
+def _sequence_example_fn(transforms: Transforms, max_length: int, min_length: int = 1) -> ExampleFn:
     return partial(
         sequence_example,
+        min_length=min_length,
         max_length=max_length,
         digit_transform=transforms.digit,
         canvas_transform=transforms.canvas,

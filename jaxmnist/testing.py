@@ -7,12 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Array, Int
 
 from jaxmnist.evaluation import (
     Evaluator,
     ExampleList,
-    one_network,
     score_every_epoch,
     suite_list,
 )
@@ -28,6 +27,7 @@ from jaxmnist.tasks import Scores
 from jaxmnist.weights import FILE_NAME, Metadata, save_weights, with_temperature
 
 DRAWN = 6  # training examples of each effect
+TEMPERATURES = np.geomspace(0.5, 3, 37, dtype=np.float32)
 PICTURED = 1_000  # test examples among which the picture of predictions picks its own
 
 
@@ -46,6 +46,8 @@ def test(
     config, splits, task = experiment.config, experiment.splits, experiment.task
     weights = state.best.weights if config.selection == "best" else state.weights
     seeds = finite_seeds(state)
+    if experiment.network.architecture.heads is None:
+        weights = calibrate(evaluator, weights, validation)
     examples = suite_list(task, splits.test, examples=config.eval.examples, seed=config.eval.seed)
     names = config.eval.suites or tuple(task.suites)
     results, panels = score_suites(evaluator, weights, seeds, examples, names)
@@ -58,10 +60,7 @@ def test(
     draw_predictions(plots / "predictions.png", f"{title}, test digits", panels)
     draw_effects(experiment, plots / "augmentations.png")
     seed, epoch = select_seed(experiment, state, seeds)
-    chosen = rows(weights, seed)
-    if experiment.network.architecture.heads is None:
-        chosen = calibrate(evaluator, chosen, validation)
-    save_selected(experiment, folder, chosen, seed, epoch)
+    save_selected(experiment, folder, rows(weights, seed), seed, epoch)
     return TestResults(seeds, results, np.asarray(state.best.epoch)[seeds], every_epoch)
 
 
@@ -120,17 +119,25 @@ def select_seed(
 
 
 def calibrate(evaluator: Evaluator, weights: Weights, validation: ExampleList) -> Weights:
-    """Returns weights whose confidences are calibrated on validation examples.
+    """Returns every seed's weights with confidences calibrated on clean validation examples.
 
     Logits are divided by the temperature that has the lowest loss (Guo et al., 2017).
     """
-    (found,) = evaluator.predict_list(one_network(weights), validation, "clean")
-    logits, labels = jnp.asarray(found.logits), jnp.asarray(found.labels)
-    loss = jax.jit(lambda t: evaluator.architecture.losses(logits / t, labels).mean())
-    temperatures = np.geomspace(0.5, 3, 37, dtype=np.float32)
-    best = temperatures[int(np.argmin([float(loss(each)) for each in temperatures]))]
-    print(f"confidences: temperature {best:.2f}, by validation digits", flush=True)
-    return with_temperature(evaluator.architecture, weights, float(best))
+    batches = list(validation.batches(evaluator.batch_size, "clean"))
+    labels = jnp.concatenate([labels for _, labels in batches])[: validation.count]
+
+    @jax.jit
+    def losses(logits: Array) -> Array:
+        def loss(temperature: Array) -> Array:
+            return evaluator.architecture.losses(logits / temperature, labels).mean()
+
+        return jax.lax.map(loss, jnp.asarray(TEMPERATURES))
+
+    logits = evaluator.logits(weights, iter(batches), validation.count)
+    temperatures = TEMPERATURES[[int(losses(jnp.asarray(each)).argmin()) for each in logits]]
+    listed = ", ".join(f"{each:.2f}" for each in temperatures)
+    print(f"confidences: temperature {listed}, by validation digits", flush=True)
+    return with_temperature(evaluator.architecture, weights, temperatures)
 
 
 def save_selected(

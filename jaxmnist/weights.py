@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Float
 
 from jaxmnist.config import Evaluation
 from jaxmnist.data.dataset import TITLES
@@ -75,18 +76,19 @@ def save_weights(path: Path, weights: Weights, metadata: Metadata) -> None:
     atomic_write(path, save(arrays, metadata={"jaxmnist": entry}))
 
 
-def with_temperature(architecture: Architecture, weights: Weights, temperature: float) -> Weights:
-    """Returns the weights of a network whose logits are divided by a temperature.
+def with_temperature(
+    architecture: Architecture, weights: Weights, temperatures: Float[np.ndarray, " networks"]
+) -> Weights:
+    """Returns the weights of networks whose logits are divided by a temperature each.
 
     The last layer is linear: it is divided, and nothing else has to know.
     """
     last = list(architecture.named_layers())[-1][0]
-    params = weights.params | {
-        last: {
-            name: value / np.float32(temperature) for name, value in weights.params[last].items()
-        }
+    divided = {
+        name: value / np.float32(temperatures).reshape(-1, *(1,) * (value.ndim - 1))
+        for name, value in weights.params[last].items()
     }
-    return weights._replace(params=params)
+    return weights._replace(params=weights.params | {last: divided})
 
 
 def weights_sha256(weights: Weights) -> str:

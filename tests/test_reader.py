@@ -12,9 +12,9 @@ from jaxmnist.cli import main
 from jaxmnist.constants import BLANK
 from jaxmnist.errors import UserError
 from jaxmnist.experiment import prepare
-from jaxmnist.generate.effects import effects
 from jaxmnist.models.zoo import create_network
 from jaxmnist.string_config import Camera, Strings, Writing
+from jaxmnist.strings.effects import effects
 from jaxmnist.tasks import ReadStrings
 from jaxmnist.weights import with_temperature
 from tests.helpers import SMALL_STRINGS, recipe
@@ -107,6 +107,7 @@ def test_a_temperature_divides_the_logits() -> None:
     import jax
     import jax.numpy as jnp
 
+    from jaxmnist.evaluation import one_network
     from jaxmnist.models.network import Weights
     from jaxmnist.models.summary import init_variables
 
@@ -115,7 +116,8 @@ def test_a_temperature_divides_the_logits() -> None:
     variables = init(jax.random.key(0))
     weights = Weights(variables["params"], variables["batch_stats"])
     images = jax.random.uniform(jax.random.key(1), (2, 28, 28))
-    cooler = with_temperature(network.architecture, weights, 2.0)
+    cooler = with_temperature(network.architecture, one_network(weights), np.float32([2.0]))
+    cooler = jax.tree.map(lambda leaf: leaf[0], cooler)
     apply = jax.jit(lambda each: network.apply(each._asdict(), images, train=False))
     plain, divided = apply(weights), apply(cooler)
     np.testing.assert_allclose(jnp.asarray(plain), 2 * jnp.asarray(divided), rtol=1e-5, atol=1e-6)

@@ -8,7 +8,7 @@ Every function takes one image; batches come from `vmap` in steps.py and evaluat
 
 import math
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache, partial, wraps
 
 import jax
 import jax.numpy as jnp
@@ -151,6 +151,16 @@ def random_noise(key: Key[Array, ""], image: Image, *, probability: float, sigma
     coin_key, noise_key = jax.random.split(key)
     noise = sigma * jax.random.normal(noise_key, image.shape)
     return jnp.where(jax.random.bernoulli(coin_key, probability), image + noise, image)
+
+
+def grey_levels(transform: Transform) -> Transform:
+    """Clips to [0, 1] and rounds to whole grey levels, as files of images hold pixels."""
+
+    @wraps(transform)
+    def rounded(key: Key[Array, ""], image: Image) -> Image:
+        return jnp.round(jnp.clip(transform(key, image), 0, 1) * 255) / 255
+
+    return rounded
 
 
 def compose(*transforms: Transform) -> Transform:

@@ -10,7 +10,7 @@ ones. Besides, ours differ in this:
 """
 
 import math
-from functools import cache, partial, wraps
+from functools import cache, partial
 from typing import Literal
 
 import jax
@@ -19,18 +19,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Key
 
-from jaxmnist.generate.augment import Image, Transform, about_centre, warp
-
-
-def grey_levels(corruption: Transform) -> Transform:
-    """Clips to [0, 1] and rounds to whole grey levels, as the published uint8 files hold pixels."""
-
-    @wraps(corruption)
-    def rounded(key: Key[Array, ""], image: Image) -> Image:
-        return jnp.round(jnp.clip(corruption(key, image), 0, 1) * 255) / 255
-
-    return rounded
-
+from jaxmnist.generate.augment import Image, Transform, about_centre, grey_levels, warp
 
 # ---- Noise ----
 

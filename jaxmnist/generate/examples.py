@@ -14,10 +14,10 @@ from jaxtyping import Array, Float, Int, Key
 from jaxmnist.constants import BLANK, SIDE
 from jaxmnist.data.dataset import Dataset
 from jaxmnist.generate.augment import Transform, normalise
-from jaxmnist.generate.camera import take_picture
-from jaxmnist.generate.page import add_page
-from jaxmnist.generate.writing import write
 from jaxmnist.string_config import Strings
+from jaxmnist.strings.camera import take_picture
+from jaxmnist.strings.page import add_page
+from jaxmnist.strings.writing import write
 
 
 class ExampleKeys(NamedTuple):
@@ -45,16 +45,17 @@ def sequence_example(
     max_length: int,
     digit_transform: Transform,
     canvas_transform: Transform,
+    min_length: int = 1,
 ) -> Example:
     """Returns one canvas (normalised, width 28*max_length) and its label.
 
-    1..max_length digits are joined from the left. The length is uniform, digits are uniform over
-    the data set with replacement. Each digit is transformed on its own; everything to the right of
-    the last digit is black and goes through `canvas_transform` only. The label holds the digits,
-    then `BLANK`.
+    `min_length` to `max_length` digits are joined from the left. The length is uniform, digits are
+    uniform over the data set with replacement. Each digit is transformed on its own; everything to
+    the right of the last digit is black and goes through `canvas_transform` only. The label holds
+    the digits, then `BLANK`.
     """
     length_key, digits_key = jax.random.split(keys.sample_key)
-    length = jax.random.randint(length_key, (), 1, max_length + 1)
+    length = jax.random.randint(length_key, (), min_length, max_length + 1)
     chosen = jax.random.randint(digits_key, (max_length,), 0, len(dataset))
     written = jnp.arange(max_length) < length
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from functools import partial
 
-from jaxmnist.constants import SIDE
 from jaxmnist.generate.augment import (
     Transform,
     compose,
+    grey_levels,
     random_invert,
     random_noise,
     random_rotation,
@@ -36,6 +36,17 @@ SUITES: dict[str, Transforms] = {
     "noise_canvas": Transforms(canvas=partial(random_noise, probability=1.0, sigma=0.3)),
 }
 
+# Noise on the whole canvas, clipped to what an image can hold.
+NOISE_SUITES: dict[str, Transforms] = {
+    f"noise_{percent}": Transforms(
+        canvas=grey_levels(partial(random_noise, probability=1.0, sigma=percent / 100))
+    )
+    for percent in (15, 30, 50)
+}
+
+# Strings of this many digits.
+LENGTH_SUITES: dict[str, int] = {f"length_{length}": length for length in (5, 10, 20)}
+
 # Those that change every digit on its own: what single digits can be measured on, too.
 DIGIT_SUITES = {name: suite for name, suite in SUITES.items() if suite.canvas is NOTHING}
 
@@ -46,12 +57,6 @@ class StringSuite:
 
     longest: int
     fields: Strings
-
-
-def _cells(length: int, camera: Camera | None = None, *, shortest: int = 1) -> StringSuite:
-    """Returns a suite in the published format: plain cells of 28 pixels, from the left."""
-    writing = Writing(shortest=shortest, cells_probability=1.0)
-    return StringSuite(length, Strings(SIDE * length, writing, Page(), camera or Camera()))
 
 
 # One to four digits of MNIST's own size, eight pixels of ground between them, somewhere.
@@ -69,10 +74,6 @@ def _free(page: Page | None = None, camera: Camera | None = None, **writing: obj
     return StringSuite(LONGEST, fields)
 
 
-def _noise(sigma: float) -> Camera:
-    return Camera(noise_probability=1.0, noise=(sigma, sigma))
-
-
 LIGHT = Camera(
     contrast_probability=1.0,
     contrast=(0.2, 1.0),
@@ -82,13 +83,6 @@ LIGHT = Camera(
     texture=(0.0, 0.1),
 )
 STRING_SUITES: dict[str, StringSuite] = {
-    # Noise on the whole canvas, clipped to what an image can hold.
-    "noise_15": _cells(3, _noise(0.15)),
-    "noise_30": _cells(3, _noise(0.3)),
-    "noise_50": _cells(3, _noise(0.5)),
-    "length_5": _cells(5, shortest=5),
-    "length_10": _cells(10, shortest=10),
-    "length_20": _cells(20, shortest=20),
     "free": _free(gap=(1.0, 16.0), own_gap=4.0),
     "touching": _free(gap=(-2.0, 0.0)),
     "overlapping": _free(gap=(-6.0, 0.0)),

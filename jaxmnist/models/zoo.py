@@ -68,29 +68,36 @@ def sequence_compact(max_length: int) -> Architecture:
     )
 
 
-def sequence_ctc() -> Architecture:
-    """This project's own recogniser of any length at any place: 194,486 parameters.
+def sequence_ctc(
+    *, half: int, quarter: tuple[int, ...], column: int, line: tuple[int, ...]
+) -> Architecture:
+    """This project's own recognisers of any length at any place, by the width of their layers.
 
     Fully convolutional along the width, with logits for every other column of the image, which are
     read by CTC (Graves et al., 2006). One kernel takes the height of 28 pixels away.
+
+    Args:
+      half: features at half the image's size, the first layer's.
+      quarter: features of the layers at a quarter of it, on seven rows.
+      column: features of the layer that takes the seven rows away.
+      line: features of the layers along the line that is left.
     """
 
-    def block(features: int, size: Both = 3, padding: Both = 1) -> tuple[Layer, ...]:
-        return Conv(features, size, padding, bias=False), BatchNorm(), Relu()
+    def block(
+        features: int, size: Both = 3, padding: Both = 1, *, pool: tuple[Layer, ...] = ()
+    ) -> tuple[Layer, ...]:
+        return Conv(features, size, padding, bias=False), *pool, BatchNorm(), Relu()
 
-    return Architecture(
-        layers=(
-            *(LocalContrast(), SpaceToDepth()),  # a full-resolution stem takes 1.7 times as long
-            *(*block(24), *block(24), MaxPool()),
-            *(*block(64), *block(64)),
-            *block(160, (7, 1), 0),
-            *(*block(128, (1, 3), (0, 1)), Dropout(0.1)),
-            # Two columns of logits for each of the map's, four pixels wide: `11` fits into six.
-            Conv(2 * SEQUENCE_CLASSES, 1),
-        ),
-        heads=None,
-        classes=SEQUENCE_CLASSES,
-    )
+    layers: tuple[Layer, ...] = (LocalContrast(), SpaceToDepth())
+    layers += block(half, pool=(MaxPool(),))
+    for features in quarter:
+        layers += block(features)
+    layers += block(column, (7, 1), 0)
+    for features in line:
+        layers += block(features, (1, 3), (0, 1))
+    # Two columns of logits for each of the map's, four pixels wide: `11` fits into six.
+    layers += Dropout(0.1), Conv(2 * SEQUENCE_CLASSES, 1)
+    return Architecture(layers=layers, heads=None, classes=SEQUENCE_CLASSES)
 
 
 def swift() -> Architecture:
@@ -118,7 +125,12 @@ DIGIT_MODELS = CLASSIFIERS | {"swift": swift()}
 SEQUENCE_MODELS: dict[str, Callable[[int], Architecture]] = {
     "sequence_published": sequence_published,
     "sequence_compact": sequence_compact,
-    "sequence_ctc": lambda max_length: sequence_ctc(),
+    "sequence_ctc": lambda max_length: sequence_ctc(
+        half=24, quarter=(48, 64), column=256, line=(160, 160)
+    ),
+    "sequence_ctc_small": lambda max_length: sequence_ctc(
+        half=16, quarter=(64,), column=192, line=(128, 128)
+    ),
 }
 MODELS = (*SEQUENCE_MODELS, *DIGIT_MODELS)
 # The systems that are not called like their model; `jaxmnist models` lists all of them.
@@ -126,6 +138,7 @@ SYSTEM_MODELS = {
     "seq-specialist": "sequence_published",
     "seq-generalist": "sequence_published",
     "reader": "sequence_ctc",
+    "seq": "sequence_ctc_small",
     "seq-compact": "sequence_compact",
 }
 

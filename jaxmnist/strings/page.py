@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxmnist.generate.canvas import SCALARS, Ink, Strength, blur_little, is_on
 from jaxmnist.rng import Seed, fast_uniform, seed_of
 from jaxmnist.string_config import Page
+from jaxmnist.strings.canvas import SCALARS, Ink, Strength, blur_little, is_on
 from jaxmnist.xla import no_inline
 
 LINES = 2  # ruled lines on one canvas

@@ -17,12 +17,12 @@ from jaxmnist.data.sources import load_source
 from jaxmnist.errors import UserError
 from jaxmnist.fields import build
 from jaxmnist.generate.augment import MEAN, SD
-from jaxmnist.generate.camera import BLOCK, cosine_matrix
-from jaxmnist.generate.canvas import smooth_noise
 from jaxmnist.generate.examples import ExampleFn, ExampleKeys, string_example
-from jaxmnist.generate.suites import STRING_SUITES
 from jaxmnist.rng import seed_of
 from jaxmnist.string_config import Camera, Page, Strings, Writing
+from jaxmnist.strings.camera import BLOCK, cosine_matrix
+from jaxmnist.strings.canvas import smooth_noise
+from jaxmnist.tasks import ReadStrings
 from tests.helpers import COMPILE_FAST
 
 LONGEST = 4
@@ -32,6 +32,7 @@ EFFECTS: dict[str, dict[str, Any]] = {
     "writing.elastic": {"elastic": 3.0},
     "writing.serif": {"serif_probability": 1.0},
     "writing.stroke": {"stroke_probability": 1.0, "stroke": (0.0, 0.2)},
+    "writing.hollow": {"hollow_probability": 1.0},
     "writing.slope": {"slope_degrees": 10.0},
     "writing.slant": {"slant_degrees": 20.0},
     "writing.jitter": {"jitter": 3.0},
@@ -220,13 +221,15 @@ def test_one_example_is_what_a_batch_has(digits: Dataset) -> None:
 
 
 def test_suites_have_their_lengths(digits: Dataset) -> None:
-    for name in ("length_5", "length_10", "blank", "free"):
-        suite = STRING_SUITES[name]
-        images, labels = examples(suite.fields, digits, count=20, longest=suite.longest)
-        lengths = (labels != BLANK).sum(1)
-        expected = {"length_5": {5}, "length_10": {10}, "blank": {0}}.get(name, {1, 2, 3, 4})
-        assert set(lengths.tolist()) <= expected
-        assert images.shape[2] == suite.fields.width
+    suites = ReadStrings(6).suites
+    expected = {"length_5": {5}, "length_10": {10}, "blank": {0}, "noise_30": {1, 2, 3}}
+    for name, lengths in (expected | {"free": {1, 2, 3, 4}}).items():
+        keys = [jax.random.split(jax.random.key(seed), 20) for seed in (0, 1)]
+        batch = jax.jit(jax.vmap(suites[name], (0, None)), compiler_options=COMPILE_FAST)
+        images, labels = batch(ExampleKeys(jnp.arange(20), *keys), digits)
+        assert set((labels != BLANK).sum(1).tolist()) <= lengths
+        levels = (np.asarray(images) * SD + MEAN) * 255  # of what an image can hold
+        np.testing.assert_allclose(levels, np.clip(np.round(levels), 0, 255), atol=1e-3)
 
 
 def test_impossible_strengths_are_named() -> None:

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
 from jaxmnist.constants import SIDE
-from jaxmnist.generate.canvas import Ink
-from jaxmnist.generate.placement import CENTRE, Placement
+from jaxmnist.strings.canvas import Ink
+from jaxmnist.strings.placement import CENTRE, Placement
 from jaxmnist.xla import no_inline
 
 

@@ -8,8 +8,10 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxmnist.constants import BLANK, SIDE
 from jaxmnist.data.dataset import Dataset
-from jaxmnist.generate.canvas import Ink, Strength, between, blur_little, is_on, smooth_noise
-from jaxmnist.generate.placement import (
+from jaxmnist.rng import Seed, fast_randint, fast_uniform, seed_of
+from jaxmnist.string_config import Writing
+from jaxmnist.strings.canvas import Ink, Strength, between, blur_little, is_on, smooth_noise
+from jaxmnist.strings.placement import (
     CENTRE,
     INK,
     Digits,
@@ -17,9 +19,7 @@ from jaxmnist.generate.placement import (
     draw_digits,
     place_digits,
 )
-from jaxmnist.generate.rendering import render
-from jaxmnist.rng import Seed, fast_randint, fast_uniform, seed_of
-from jaxmnist.string_config import Writing
+from jaxmnist.strings.rendering import render
 from jaxmnist.xla import no_inline
 
 KNOTS = 8  # pixels between two knots of an elastic deformation
@@ -55,10 +55,11 @@ def write(
     """
     if not longest:
         return jnp.zeros((SIDE, width)), jnp.zeros(0, jnp.int32)
-    draw = seed_of(keys[0])
+    count, draw = seed_of(jax.random.split(keys[0]))
     place, serif, elastic, stroke = seed_of(jax.random.split(keys[1], 4))
     shortest = jnp.minimum(fields.shortest, longest)
-    length = shortest + fast_randint(draw, (), longest + 1 - shortest)
+    length = shortest + fast_randint(count, (), longest + 1 - shortest)
+    length = jnp.where(fast_uniform(count, start=1) < fields.full_probability, longest, length)
     digits = draw_digits(draw, dataset, longest, fields.repeat_probability)
     placement = place_digits(place, digits, length, fields, width)
     serifs = ()
@@ -137,24 +138,29 @@ def _serifs(seed: Seed, digits: Digits, probability: Strength) -> tuple[Segment,
 
 
 def _elastic_grid(
-    seed: Seed, most: Strength, width: int
+    seed: Seed, most: Strength | None, width: int
 ) -> tuple[Float[Array, "28 width"], Float[Array, "28 width"]]:
     """Returns from where each pixel of the canvas is taken: its row and its column."""
     rows = jnp.broadcast_to(jnp.arange(SIDE, dtype=jnp.float32)[:, None], (SIDE, width))
     columns = jnp.broadcast_to(jnp.arange(width, dtype=jnp.float32), (SIDE, width))
-    if not is_on(most):
+    if most is None or not is_on(most):
         return rows, columns
     shift = smooth_noise(seed, (2, SIDE, width), KNOTS) * (most * fast_uniform(seed))
     return rows + shift[0], columns + shift[1]
 
 
 def _strokes(seed: Seed, ink: Ink, fields: Writing) -> Ink:
-    """Makes strokes thinner or thicker: what is above some level, once blurred, is ink."""
-    if not is_on(fields.stroke_probability):
-        return ink
-    coin, drawn = fast_uniform(seed, (2,))
-    width = between(fields.stroke, drawn)
-    # Half of a stroke's height leaves it as wide as it was; below a sixth the ground would be ink.
-    level = 0.62 - 0.45 * width
-    changed = jnp.clip((no_inline(blur_little, ink) - level) * 3 + 0.5, 0, 1)
-    return jnp.where(coin < fields.stroke_probability, changed, ink)
+    """Makes strokes thinner or thicker, or hollow.
+
+    A stroke is what is above some level once the ink is blurred; a hollow one, what is near it.
+    """
+    coin, drawn, hollow = fast_uniform(seed, (3,))
+    if is_on(fields.stroke_probability):
+        # Half of a stroke's height leaves it as it was; below a sixth the ground would be ink.
+        level = 0.62 - 0.45 * between(fields.stroke, drawn)
+        changed = jnp.clip((no_inline(blur_little, ink) - level) * 3 + 0.5, 0, 1)
+        ink = jnp.where(coin < fields.stroke_probability, changed, ink)
+    if is_on(fields.hollow_probability):
+        edge = jnp.abs(no_inline(blur_little, ink) - 0.5)
+        ink = jnp.where(hollow < fields.hollow_probability, jnp.clip(1.8 - 6 * edge, 0, 1), ink)
+    return ink

@@ -11,9 +11,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxmnist.constants import SIDE
 from jaxmnist.data.dataset import Dataset
-from jaxmnist.generate.canvas import Strength, between, is_on
 from jaxmnist.rng import Seed, fast_randint, fast_uniform
 from jaxmnist.string_config import Writing
+from jaxmnist.strings.canvas import Strength, between, is_on
 from jaxmnist.xla import no_inline
 
 CENTRE = (SIDE - 1) / 2  # of a digit's image
@@ -38,10 +38,12 @@ class Placement(NamedTuple):
     written: Bool[Array, " n"]
 
 
-def draw_digits(seed: Seed, dataset: Dataset, count: int, repeat_probability: Strength) -> Digits:
+def draw_digits(
+    seed: Seed, dataset: Dataset, count: int, repeat_probability: Strength | None
+) -> Digits:
     """Draws digits; with `repeat_probability` all are of the first one's class."""
     chosen = fast_randint(seed, (count,), len(dataset), start=2)
-    if is_on(repeat_probability):
+    if repeat_probability is not None and is_on(repeat_probability):
         others = fast_randint(seed, (count, REPEAT_CANDIDATES), len(dataset), start=2 + count)
         same = dataset.labels[others] == dataset.labels[chosen[0]]
         first = jnp.take_along_axis(others, same.argmax(1)[:, None], axis=1)[:, 0]
@@ -62,7 +64,8 @@ def place_digits(
     cells = common[0] < fields.cells_probability
 
     # --- Their shapes. ---
-    size = between(fields.scale, common[1]) * (1 + fields.own_scale * own[0])
+    scale = between(fields.scale, common[1])
+    size = scale * (1 + fields.own_scale * own[0])
     stretch = jnp.sqrt(1 + fields.aspect * own[1])
     slant = jnp.tan(jnp.radians(fields.slant_degrees) * (2 * common[2] - 1))
     slope = jnp.where(cells, 0, jnp.radians(fields.slope_degrees) * (2 * common[3] - 1))
@@ -82,7 +85,7 @@ def place_digits(
     left, right = jnp.where(cells, -SIDE / 2, left), jnp.where(cells, SIDE / 2, right)
 
     # --- Their places along the line; those of the published format are left-justified cells. ---
-    gap = between(fields.gap, common[5]) + fields.own_gap * own[3]
+    gap = scale * (between(fields.gap, common[5]) + fields.own_gap * own[3])
     # Every other digit is in one layer: they must not overlap there.
     narrow = jnp.minimum(right - left, jnp.roll(right - left, 1))
     gap = jnp.where(cells, 0, jnp.maximum(gap, -0.4 * narrow))

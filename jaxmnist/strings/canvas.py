@@ -24,9 +24,12 @@ Ink = Float[Array, "28 width"]  # 0 = ground, 1 = ink
 Strength = float | Float[Array, ""]
 
 
-def is_on(probability: Strength) -> bool:
-    """Returns whether an effect may be drawn: not if its probability is known to be zero."""
-    return isinstance(probability, Array) or probability > 0
+def is_on(probability: Strength | None) -> bool:
+    """Returns whether an effect may be drawn: not if its probability is known to be zero.
+
+    None is a zero that is known in a program whose other strengths are arrays (`without_unused`).
+    """
+    return probability is not None and (isinstance(probability, Array) or probability > 0)
 
 
 def _register(group: type[Group], static: tuple[str, ...] = ()) -> None:

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxmnist.generate.canvas import SCALARS, Ink, Strength, between, is_on, smooth_noise
 from jaxmnist.rng import Seed, fast_normal, fast_uniform, seed_of
 from jaxmnist.string_config import Camera
+from jaxmnist.strings.canvas import SCALARS, Ink, Strength, between, is_on, smooth_noise
 from jaxmnist.xla import no_inline
 
 CLOUDS = 7  # pixels between two knots of the paper's texture
@@ -37,7 +37,11 @@ LUMINANCE = np.array(
 
 
 def take_picture(key: Key[Array, ""], ink: Ink, fields: Camera) -> Ink:
-    """Returns the picture of a page."""
+    """Returns the picture of a page.
+
+    Noise and the blocks of a JPEG file are in proportion to the contrast that light and lens leave:
+    nobody could read what is both faint and covered.
+    """
     seeds = seed_of(jax.random.split(key, 7))
     image, contrast, size = ink, jnp.float32(1), (ink.shape[0], ink.shape[1])
     if is_on(fields.contrast_probability):
@@ -52,14 +56,15 @@ def take_picture(key: Key[Array, ""], ink: Ink, fields: Camera) -> Ink:
         strength = _strength(coin, fields.texture_probability, fields.texture, drawn)
         image += strength * contrast * smooth_noise(seeds[2], (1, *size), CLOUDS)[0]
     if is_on(fields.blur_probability):
-        image = no_inline(_blurred, seeds[3], image, fields)
+        image, sigma = no_inline(_blurred, seeds[3], image, fields)
+        contrast *= jax.lax.rsqrt(1 + jnp.square(sigma) / 2)  # of strokes two pixels wide
     if is_on(fields.noise_probability):
         image = no_inline(_noisy, seeds[4], image, contrast, fields)
     if is_on(fields.impulse_probability):
         image = no_inline(_impulses, seeds[5], image, fields)
     image = jnp.clip(image, 0, 1)
     if is_on(fields.jpeg_probability):
-        image = no_inline(_compressed, seeds[6], image, fields)
+        image = no_inline(_compressed, seeds[6], image, contrast, fields)
     return jnp.round(image * 255) / 255
 
 
@@ -72,22 +77,25 @@ def _strength(
 
 @jax.jit
 def _lit(seed: Seed, image: Ink, fields: Camera) -> Ink:
-    """Darkens the picture towards one side, and towards its corners."""
+    """Darkens the picture towards one side and its corners; half of the time, its negative.
+
+    A picture of dark ink on white paper is such a negative: its paper changes, not its ink.
+    """
     height, width = image.shape
     y = jnp.linspace(-1, 1, height)[:, None]
     x = jnp.linspace(-1, 1, width)[None]
-    coin, drawn, angle, corners = fast_uniform(seed, (4,))
+    coin, drawn, angle, corners, negative = fast_uniform(seed, (5,))
     missing = _strength(coin, fields.light_probability, fields.light, drawn)
     angle = 2 * math.pi * angle
     gradient = (1 + x * jnp.cos(angle) + y * 0.5 * jnp.sin(angle)) / 2
     vignette = (x**2 + y**2) / 2
-    dark = jnp.clip(gradient * (1 - corners) + vignette * corners, 0, 1)
-    return image * (1 - missing * dark)
+    dark = missing * jnp.clip(gradient * (1 - corners) + vignette * corners, 0, 1)
+    return image * (1 - dark) + jnp.where(negative < 0.5, dark, 0)
 
 
 @jax.jit
-def _blurred(seed: Seed, image: Ink, fields: Camera) -> Ink:
-    """Blurs by a Gaussian; half of the time more in one direction than in the other."""
+def _blurred(seed: Seed, image: Ink, fields: Camera) -> tuple[Ink, Float[Array, ""]]:
+    """Blurs by a Gaussian, and returns its sigma; half of the time it is less in one direction."""
     coin, drawn, uneven, share = fast_uniform(seed, (4,))
     sigma = _strength(coin, fields.blur_probability, fields.blur, drawn)
     less = jnp.where(uneven < 0.5, 1, share)
@@ -105,7 +113,7 @@ def _blurred(seed: Seed, image: Ink, fields: Camera) -> Ink:
             for start, weight in enumerate(weights)
         ]
         image = reduce(jnp.add, parts)
-    return image
+    return image, sigma
 
 
 @jax.jit
@@ -118,18 +126,22 @@ def _noisy(seed: Seed, image: Ink, contrast: Float[Array, ""], fields: Camera) -
 
 @jax.jit
 def _impulses(seed: Seed, image: Ink, fields: Camera) -> Ink:
-    """Makes single pixels black or white."""
+    """Makes single pixels as dark or as bright as the picture gets."""
     coin, drawn = fast_uniform(seed, (2,))
     share = _strength(coin, fields.impulse_probability, fields.impulse, drawn)
     pixels = fast_uniform(seed, image.shape, start=SCALARS)
-    return jnp.where(pixels < share / 2, 0, jnp.where(pixels < share, 1, image))
+    darkest, brightest = image.min(), image.max()
+    return jnp.where(pixels < share / 2, darkest, jnp.where(pixels < share, brightest, image))
 
 
 @jax.jit
-def _compressed(seed: Seed, image: Ink, fields: Camera) -> Ink:
-    """Rounds the cosine transform of blocks of 8x8 pixels, as a JPEG file does."""
+def _compressed(seed: Seed, image: Ink, contrast: Float[Array, ""], fields: Camera) -> Ink:
+    """Rounds the cosine transform of blocks of 8x8 pixels, as a JPEG file does.
+
+    Coarseness is in proportion to the contrast, of which nothing would be left otherwise.
+    """
     coin, drawn = fast_uniform(seed, (2,))
-    coarse = _strength(coin, fields.jpeg_probability, fields.jpeg, drawn)
+    coarse = contrast * _strength(coin, fields.jpeg_probability, fields.jpeg, drawn)
     height, width = image.shape
     frame = [(0, -height % BLOCK), (0, -width % BLOCK)]
     padded = jnp.pad(image, frame, mode="edge")
