@@ -1,9 +1,10 @@
-"""Reads 1-3 digits on a 28x84 canvas: three heads of eleven classes (ten digits and blank).
+"""Reads strings of digits: the default, small and quick; and those that read three cells at most.
 
-  python launch.py --config=configs/seq.py             compact and robust, minutes on two cores
+  python launch.py --config=configs/seq.py             any length, anywhere: minutes on two cores
+  python launch.py --config=configs/seq.py:compact     three heads of eleven classes, our own
   python launch.py --config=configs/seq.py:specialist  published system 1: hours on two cores
   python launch.py --config=configs/seq.py:generalist  published system 2: hours on two cores
-  python launch.py --config=configs/seq.py:tiny        the same path in seconds, on digits8x8
+  python launch.py --config=configs/seq.py:tiny        the default in seconds, on digits8x8
 
 Published exact-sequence accuracies, one run each: the specialist 99.25 % on clean sequences; the
 generalist 97.50 % clean, 97.38 % inverted, 97.28 % rotated, 97.22 % noisy. Ours are in results/.
@@ -13,9 +14,34 @@ from ml_collections import ConfigDict
 
 from jaxmnist import recipes
 
+# What a run is tested on; `jaxmnist evaluate` measures all suites.
+SUITES = (
+    "clean",
+    "inverted",
+    "rotation",
+    "noise",
+    "noise_30",
+    "length_5",
+    "free",
+    "light",
+    "blank",
+)
+
+
+def default() -> ConfigDict:
+    """Returns the recipe of a small network of any length: 223,158 parameters, CTC."""
+    config = recipes.strings()
+    config.name = config.system = "seq"
+    config.model = "sequence_ctc_small"
+    config.epochs = 8
+    config.sequence.train_sequences = 60_000
+    config.average = 0.999
+    config.eval.suites = SUITES
+    return config
+
 
 def compact() -> ConfigDict:
-    """This project's own: 245,423 parameters, the generalist's augmentation, one cycle."""
+    """Returns the recipe of a network with heads: 245,423 parameters, augmented as system 2."""
     config = recipes.sequences()
     config.name = config.system = "seq-compact"
     config.model = "sequence_compact"
@@ -51,6 +77,11 @@ def generalist() -> ConfigDict:
 
 def tiny() -> ConfigDict:
     """Returns the default, shrunk to seconds and trained on the fallback dataset (not on MNIST)."""
+    return recipes.tiny(default())
+
+
+def compact_tiny() -> ConfigDict:
+    """Returns the compact network's recipe, shrunk likewise."""
     return recipes.tiny(compact())
 
 
@@ -84,10 +115,12 @@ def _augment_robustly(config: ConfigDict) -> None:
 
 
 VARIANTS = {
-    "": compact,
+    "": default,
+    "compact": compact,
     "specialist": specialist,
     "generalist": generalist,
     "tiny": tiny,
+    "compact-tiny": compact_tiny,
 }
 
 

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from jaxmnist.config import Config, Data, Evaluation, Sequence, Validation, to_config_dict
 from jaxmnist.errors import UserError
 from jaxmnist.files import user_path
-from jaxmnist.string_config import Strings
+from jaxmnist.string_config import Camera, Page, Strings, Writing
 
 Variants = Mapping[str, Callable[[], ConfigDict]]
 
@@ -39,17 +39,31 @@ def sequences() -> ConfigDict:
 
 
 def strings() -> ConfigDict:
-    """Returns the defaults of a recipe that reads strings of any length, anywhere on the canvas."""
+    """Returns the defaults of a recipe that reads strings of any length, anywhere on the canvas.
+
+    One cycle of AdamW, an average of the weights at its end, and every effect on the strings.
+    """
     config = sequences()
-    config.strings = to_config_dict(Strings())
+    config.batch_size = 32  # half of it a core: the maps fit its cache
+    config.early_stopping_patience = 1_000  # one cycle is best at its end: never stop before
+    config.selection = "last"
+    config.validation.examples = 3_000
     config.validation.metric = "accuracy"
+    config.sequence.max_length = 6
+    config.optimizer.name = "adamw"
+    config.optimizer.weight_decay = 0.02
+    config.schedule.name = "one_cycle"
+    config.schedule.learning_rate = 9e-3
+    config.schedule.one_cycle.warmup_fraction = 0.2
+    config.strings = to_config_dict(Strings())
+    _write_robustly(config.strings)
     return config
 
 
-def write_robustly(strings: ConfigDict) -> None:
+def _write_robustly(strings: ConfigDict) -> None:
     """Switches on every effect of `strings`, as strongly as people, paper and cameras have it."""
     strings.writing.update(
-        full_probability=0.5,
+        full_probability=0.4,
         cells_probability=0.25,
         scale=(0.62, 1.2),
         own_scale=0.12,
@@ -134,6 +148,17 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.data.source = "digits8x8"
     config.validation.examples = min(config.validation.examples, 200)
     config.eval.examples = 300
+    if "strings" in config:
+        # Every effect takes a second to compile: one of each group is enough to see the path.
+        config.strings = to_config_dict(
+            Strings(
+                width=84,
+                writing=Writing(cells_probability=0.5, gap=(2.0, 10.0)),
+                page=Page(invert_probability=0.35),
+                camera=Camera(noise_probability=0.4, noise=(0.0, 0.5)),
+            )
+        )
+        config.eval.suites = ("clean", "noise_30")
     if "sequence" in config:
         config.sequence.train_sequences = 1_920
     else:

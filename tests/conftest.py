@@ -52,14 +52,16 @@ def dataset(source: Source) -> Dataset:
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The run folder of `configs/seq.py:tiny`, and what the run printed; all workers share it."""
+    """The run folder of `seq:compact-tiny`, and what the run printed; all workers share it."""
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent  # each worker has a folder in it
     workdir, printed = base / "tiny_run", base / "tiny_run.txt"
     with FileLock(base / "tiny_run.lock"):
         if not printed.exists():
-            done = run_python("launch.py", "--config=configs/seq.py:tiny", f"--workdir={workdir}")
+            done = run_python(
+                "launch.py", "--config=configs/seq.py:compact-tiny", f"--workdir={workdir}"
+            )
             assert done.returncode == 0, done.stderr
             printed.write_text(done.stdout, encoding="utf-8")
     return workdir, printed.read_text(encoding="utf-8")

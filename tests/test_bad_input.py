@@ -193,8 +193,8 @@ def other_method(content: bytes) -> bytes:
 
 # Doors.
 
-SEQ = "launch.py --config=configs/seq.py --workdir=new"
-TINY = "launch.py --config=configs/seq.py:tiny --workdir=new"
+SEQ = "launch.py --config=configs/seq.py:compact --workdir=new"
+TINY = "launch.py --config=configs/seq.py:compact-tiny --workdir=new"
 MODELS = "launch.py --config=configs/models.py --workdir=new"
 SMALL = "launch.py --config=configs/models.py:tiny --workdir=new"
 RUN = "launch.py --config=configs/models.py:tiny --workdir=run"

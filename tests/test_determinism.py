@@ -63,5 +63,5 @@ def test_in_another_process_that_compiles_and_in_one_that_finds_it_compiled(
 
 @pytest.mark.slow
 def test_a_recogniser_in_another_process(tiny_run: tuple[Path, str], tmp_path: Path) -> None:
-    train(recipe("seq:tiny"), tmp_path / "here")
+    train(recipe("seq:compact-tiny"), tmp_path / "here")
     assert results(tmp_path / "here") == results(tiny_run[0])

@@ -33,7 +33,9 @@ def test_a_run_follows_the_mean_that_its_recipe_names(tmp_path: Path) -> None:
     metrics = {}
     for batch_means in (False, True):
         workdir = tmp_path / str(batch_means)
-        train(recipe("seq:tiny", changes | {"validation.batch_means": batch_means}), workdir)
+        train(
+            recipe("seq:compact-tiny", changes | {"validation.batch_means": batch_means}), workdir
+        )
         (metrics[batch_means],) = map(
             json.loads, (workdir / "metrics.jsonl").read_text().splitlines()
         )

@@ -30,7 +30,7 @@ def small(**changes: Any) -> Config:
         "validation.examples": 60, "eval.examples": 60,
         "schedule.name": "plateau", "schedule.plateau.patience": 0,
     }  # fmt: skip
-    return recipe("seq:tiny", short | changes)
+    return recipe("seq:compact-tiny", short | changes)
 
 
 def last_state(workdir: Path, config: Config) -> tuple[TrainState, Record]:

@@ -32,7 +32,7 @@ RESULT_FILES = ("metrics.jsonl", "weights.safetensors")  # they hold nothing of 
 # What may differ between summaries.
 CLOCK_FIELDS = ("seconds", "examples_per_second", "peak_memory_bytes", "git_commit")
 SMALL_SEQUENCES = (
-    "--config=configs/seq.py:tiny",
+    "--config=configs/seq.py:compact-tiny",
     "--config.sequence.train_sequences=300",
     "--config.validation.examples=60",
     "--config.eval.examples=60",

@@ -96,7 +96,7 @@ def write_samples(folder: Path) -> Path:
         packed = (folder / "digits" / f"{name}.gz").read_bytes()
         (folder / "plain" / name).write_bytes(gzip.decompress(packed))
     write_run(folder / "run", load_config("models:tiny"))
-    write_run(folder / "sequences", load_config("seq:tiny"))
+    write_run(folder / "sequences", load_config("seq:compact-tiny"))
     np.savez(folder / "mine.npz", x=np.full((2, 28, 28), 200, np.uint8), y=np.array([3, 4]))
     network = create_network("model_3")
     variables = constant_variables(network, 28, 28)

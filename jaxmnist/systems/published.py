@@ -151,8 +151,14 @@ SYSTEMS: dict[str, System] = {
     "reader": System(
         "sequences", "sequence_ctc", "configs/reader.py", "configs/reader.py", (), None
     ),
+    "seq": System("sequences", "sequence_ctc_small", "configs/seq.py", "configs/seq.py", (), None),
     "seq-compact": System(
-        "sequences", "sequence_compact", "configs/seq.py", "configs/seq.py", (), None
+        "sequences",
+        "sequence_compact",
+        "configs/seq.py:compact",
+        "configs/seq.py:compact",
+        (),
+        None,
     ),
     "swift": System("ours", "swift", "configs/speedrun.py", "configs/speedrun.py", (), None),
 }  # fmt: skip

@@ -171,7 +171,6 @@ def test_a_picture_is_what_an_image_can_hold(digits: Dataset) -> None:
 
 def everything() -> dict[str, Any]:
     config = recipes.strings()
-    recipes.write_robustly(config.strings)
     found: dict[str, Any] = config.strings.to_dict()
     return found
 

@@ -52,7 +52,7 @@ REAL = Plan(
         "seq:tiny", "models:tiny", "v:tiny", "iterations:tiny", "ds_cnn:tiny", "speedrun:tiny",
     ),
     tiny_overrides=(),
-    killed_recipe="seq:tiny",
+    killed_recipe="seq:compact-tiny",
     repeated_recipe="models:model_3",
     repeated_overrides=("--config.epochs=3", "--config.data.source=dir"),
     systems=("model_3", "v_1", "ds_cnn", "seq-compact", "seq-specialist"),
