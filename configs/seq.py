@@ -16,15 +16,8 @@ from jaxmnist import recipes
 
 # What a run is tested on; `jaxmnist evaluate` measures all suites.
 SUITES = (
-    "clean",
-    "inverted",
-    "rotation",
-    "noise",
-    "noise_30",
-    "length_5",
-    "free",
-    "light",
-    "blank",
+    *("clean", "inverted", "inverted_canvas", "rotation", "noise", "noise_canvas"),
+    *("noise_30", "length_5", "free", "light", "blank"),
 )
 
 

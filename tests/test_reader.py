@@ -21,7 +21,7 @@ from tests.helpers import SMALL_STRINGS, recipe
 
 SHORT = {
     "model": SMALL_STRINGS, "epochs": 1, "sequence.train_sequences": 320,
-    "validation.examples": 50, "eval.examples": 50, "eval.suites": ("clean",),
+    "validation.examples": 50, "eval.examples": 50, "eval.suites": ("clean", "blank"),
 }  # fmt: skip
 
 
@@ -32,7 +32,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     camera = Camera(noise_probability=0.4, noise=(0.0, 0.5))
     strings = Strings(84, Writing(turn_probability=0.5, turn_degrees=20.0), camera=camera)
     summary = jaxmnist.train(replace(recipe("reader:tiny", SHORT), strings=strings), workdir)
-    assert set(summary.suites) == {"clean"}
+    assert set(summary.suites) == {"clean", "blank"}
+    assert summary.suites["blank"].digit_accuracy is None
     assert summary.config["strings"]["camera"]["noise_probability"] == 0.4
     return workdir
 

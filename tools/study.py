@@ -3,11 +3,13 @@
   python -m tools.study --workdir runs/study --out results/study.json
 
 Every variant is the base recipe with some fields changed, trained with each seed and measured on
-the suites over held-out digits. A finished run is not repeated: the table can be made in pieces.
+the suites over held-out digits. What is measured is not repeated: the table can be made in pieces,
+and by several processes that are given different `--variants`.
 """
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +20,26 @@ from jaxmnist.config import Config
 from jaxmnist.data.sources import load_splits
 from jaxmnist.evaluation import Evaluator, ExampleList, suite_scores
 from jaxmnist.files import atomic_write
+from jaxmnist.models.layers import Conv
+from jaxmnist.models.network import Architecture
+from jaxmnist.models.zoo import SEQUENCE_MODELS, find_architecture
 from jaxmnist.rng import Stream
 from jaxmnist.runtime import configure_jax, device, git_commit, versions
 from jaxmnist.sharding import put_on_device
 from jaxmnist.training import train
 from jaxmnist.weights import FILE_NAME, load_weights
 
-BASE = "reader:quick"
-# A run tests its weights once: on as little as can be, since nothing here goes by it.
-SHORT = {"epochs": 4, "eval.examples": 1, "eval.suites": ("clean",)}
+BASE = "seq"
+# A fifth of its training. A run tests its weights once: on as little as can be, since nothing here
+# goes by it.
+SHORT = {
+    "epochs": 2, "sequence.train_sequences": 48_000, "average": 0.998, "validation.examples": 3_000,
+    "eval.examples": 1, "eval.suites": ("clean",),
+}  # fmt: skip
 SUITES = (
-    "clean", "inverted", "rotation", "noise", "noise_30", "noise_50", "length_5", "length_10",
-    "free", "touching", "overlapping", "repeated", "size", "stroke", "blur", "light",
-    "rotated_canvas", "lines", "noise_only", "mnist_c_canny_edges", "mnist_c_zigzag", "mnist_c_fog",
+    "clean", "inverted", "rotation", "noise", "noise_30", "noise_50", "length_10", "free",
+    "touching", "overlapping", "repeated", "size", "stroke", "blur", "light", "rotated_canvas",
+    "lines", "blank", "noise_only",
 )  # fmt: skip
 
 
@@ -39,23 +48,42 @@ def without(*switches: str) -> dict[str, Any]:
     return {f"strings.{switch}": 0.0 for switch in switches}
 
 
+def plain_images(max_length: int) -> Architecture:
+    """Returns the base's network without the layer that makes polarity and light alike."""
+    base = find_architecture("seq", max_length)
+    return replace(base, layers=base.layers[1:])
+
+
+def coarse_columns(max_length: int) -> Architecture:
+    """Returns the base's network with logits for every fourth column instead of every other."""
+    base = find_architecture("seq", max_length)
+    return replace(base, layers=(*base.layers[:-1], Conv(base.classes, 1)))
+
+
+NETWORKS = {"plain_images": plain_images, "coarse_columns": coarse_columns}
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
-    "twice the training": {"epochs": 8},
-    "half the training": {"epochs": 2},
+    "twice the training": {"epochs": 4},
+    "four times the training": {"epochs": 8},
+    "the reader's network": {"model": "sequence_ctc"},
+    "images as they are": {"model": "plain_images"},
+    "a column of logits in four": {"model": "coarse_columns"},
     "no average of weights": {"average": 0.0},
     "adam": {"optimizer.name": "adam"},
+    "half the rate": {"schedule.learning_rate": 4.5e-3},
+    "twice the rate": {"schedule.learning_rate": 1.8e-2},
     "width 84": {"strings.width": 84},
+    "lengths uniform": without("writing.full_probability"),
     "no cells": without("writing.cells_probability"),
     "no turning": without("writing.turn_probability"),
     "no elastic": without("writing.elastic"),
     "no serifs": without("writing.serif_probability"),
-    "no strokes": without("writing.stroke_probability"),
+    "no strokes, hollow ones": without("writing.stroke_probability", "writing.hollow_probability"),
     "no lines, squares, marks, specks": without(
         "page.lines_probability", "page.squares_probability", "page.marks_probability",
         "page.specks_probability",
     ),
-    "no tiles": without("page.tiles_probability"),
+    "no tiles, inversion": without("page.tiles_probability", "page.invert_probability"),
     "no contrast, light, texture": without(
         "camera.contrast_probability", "camera.light_probability", "camera.texture_probability"
     ),
@@ -67,6 +95,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def variant_config(name: str, seed: int) -> Config:
     """Returns the configuration of a variant."""
+    SEQUENCE_MODELS.update(NETWORKS)
     tree = recipes.load(BASE)
     tree.update_from_flattened_dict(
         SHORT | VARIANTS[name] | {"seed": seed, "name": "study", "system": ""}
@@ -75,7 +104,11 @@ def variant_config(name: str, seed: int) -> Config:
 
 
 def measure(config: Config, workdir: Path) -> dict[str, Any]:
-    """Trains a configuration, unless it is trained already, and measures it on held-out digits."""
+    """Trains a configuration and measures it on held-out digits, unless that is done already."""
+    done = workdir / "study.json"
+    if done.exists():
+        found: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
+        return found
     summary = train(config, workdir)
     loaded = load_weights(workdir / FILE_NAME)
     suites = loaded.task.suites
@@ -89,7 +122,9 @@ def measure(config: Config, workdir: Path) -> dict[str, Any]:
     evaluator = Evaluator(loaded.task, loaded.network)
     scores = suite_scores(evaluator, loaded.weights, examples, SUITES)
     found = {name: score[loaded.task.metric] for name, (score, _) in scores.items()}
-    return found | {"train_seconds": summary.seconds.train, "params": summary.params}
+    found |= {"train_seconds": summary.seconds.train, "params": summary.params}
+    atomic_write(done, json.dumps(found) + "\n")
+    return found
 
 
 def table(rows: dict[str, list[dict[str, Any]]]) -> str:

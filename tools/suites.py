@@ -1,9 +1,11 @@
-"""Every suite of strings, read by a trained recogniser and by a classifier on fixed cells.
+r"""Every suite of strings, read by trained recognisers and by a classifier on fixed cells.
 
-  python -m tools.suites --run runs/reader --cells runs/models-model_3 --out results/suites.json
+  python -m tools.suites --runs runs/seq-0 runs/seq-1 runs/seq-2 --cells runs/models-model_3 \
+    --out results/suites/seq.json
 
 The second is the trivial baseline: the canvas is cut into cells of 28 pixels, a cell without ink is
 none, and the others are read one by one. What a recogniser is worth is what it reads beyond that.
+At last letters are shown, printed ones: no answer to them is right, and few should be sure.
 """
 
 import argparse
@@ -14,17 +16,23 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
-from jaxmnist.api import load_run
+from jaxmnist.api import Model, load_run
 from jaxmnist.constants import BLANK, SIDE
-from jaxmnist.evaluation import Evaluator, ExampleList, suite_list, suite_scores
+from jaxmnist.evaluation import ExampleList, suite_list
 from jaxmnist.files import atomic_write
 from jaxmnist.generate.augment import MEAN, SD
+from jaxmnist.metrics import coverage
+from jaxmnist.models.summary import count_parameters
 from jaxmnist.runtime import configure_jax, device, git_commit, versions
+from jaxmnist.tasks import SURE
 from jaxmnist.weights import Loaded
 
 BATCH = 100
+LETTERS = "AEFHKMNRTWXY"  # those that look like no digit
+LETTER_IMAGES = 1_000
+CONFIDENCE = ("calibration_error", "coverage")
 INK = 0.5  # of the darkest pixel of a cell, from which on there is a digit
 
 
@@ -63,28 +71,88 @@ def _cells(images: Float[np.ndarray, "batch 28 width"]) -> Float[np.ndarray, "ba
     return np.stack(np.split(padded, padded.shape[2] // SIDE, axis=2), axis=1)
 
 
+def letters(count: int, seed: int = 0) -> UInt8[np.ndarray, "n 28 84"]:
+    """Draws one to three printed letters that look like no digit, on the canvas of three cells."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    random = np.random.default_rng(seed)
+    figure = Figure(figsize=(3 * SIDE / 100, SIDE / 100), dpi=100)
+    canvas = FigureCanvasAgg(figure)
+    drawn = []
+    for _ in range(count):
+        figure.clear()
+        figure.patch.set_facecolor("black")
+        text = "".join(random.choice(list(LETTERS), random.integers(1, 4)))
+        left = random.uniform(0.02, 0.9 - 0.25 * len(text))
+        figure.text(left, 0.5, text, color="white", size=random.uniform(13, 17), va="center")
+        canvas.draw()
+        drawn.append(np.asarray(canvas.buffer_rgba())[..., 0].copy())
+    return np.stack(drawn)
+
+
+def surest(confidences: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"]) -> float:
+    """Returns the confidence from which on answers are right with the accuracy of `coverage`."""
+    order = np.argsort(-confidences, kind="stable")
+    covered = round(coverage(confidences, right, SURE) * len(right))
+    return float(confidences[order][covered - 1]) if covered else 1.0
+
+
+def score_run(folder: Path) -> tuple[Model, dict[str, dict[str, float]]]:
+    """Returns a run, and its scores on every suite and on letters."""
+    reader = load_run(folder)
+    scores: dict[str, dict[str, float]] = {}
+    threshold = 1.0
+    for name in reader.loaded.task.suites:
+        ((score, found),) = reader.score_suites([name]).values()
+        scores[name] = {key: score[key] for key in (reader.loaded.task.metric, *CONFIDENCE)}
+        if name == "clean":
+            threshold = surest(found.confidences, (found.predicted == found.labels).all(1))
+        print(f"{folder.name} {name:<24}{score[reader.loaded.task.metric]:>8.2%}", flush=True)
+    nothing = np.full((LETTER_IMAGES, 1), BLANK)
+    _, found = reader.score_arrays(letters(LETTER_IMAGES), nothing)
+    read = found.predicted[:, 0] != BLANK
+    scores["letters"] = {
+        "read_as_digits": float(read.mean()),
+        "surely_read_as_digits": float((read & (found.confidences >= threshold)).mean()),
+        "confidence_from_which_on_clean_is_sure": threshold,
+    }
+    return reader, scores
+
+
+def summary(values: list[float]) -> dict[str, Any]:
+    """Returns mean, sample standard deviation and values."""
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "sd": sd, "values": values}
+
+
 def main() -> None:
-    """Measures both on all suites, prints the table and writes it."""
+    """Measures all on all suites, prints the table and writes it."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--run", type=Path, required=True, help="of a recogniser of strings")
+    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="of a recogniser")
     parser.add_argument("--cells", type=Path, required=True, help="run of a classifier")
     parser.add_argument("--out", type=Path, required=True, help="write the table as JSON")
     chosen = parser.parse_args()
     configure_jax()
-    reader, classifier = load_run(chosen.run), load_run(chosen.cells).loaded
+    runs = [score_run(folder) for folder in chosen.runs]
+    reader, classifier = runs[0][0], load_run(chosen.cells)
     task, fields = reader.loaded.task, reader.metadata.eval
     examples = suite_list(task, reader.digits.test, examples=fields.examples, seed=fields.seed)
-    evaluator = Evaluator(task, reader.loaded.network)
     table: dict[str, dict[str, Any]] = {}
-    for name in task.suites:
-        ((score, _),) = suite_scores(evaluator, reader.loaded.weights, examples, [name]).values()
-        table[name] = score | {"cells": score_cells(classifier, examples, name)}
-        print(f"{name:<24}{score[task.metric]:>8.2%}{table[name]['cells']:>8.2%}", flush=True)
+    for name, first in runs[0][1].items():
+        table[name] = {key: summary([scores[name][key] for _, scores in runs]) for key in first}
+        if name in task.suites:
+            cells = score_cells(classifier.loaded, examples, name)
+            table[name]["cells"] = cells
+            print(f"{name:<24}{table[name][task.metric]['mean']:>8.2%}{cells:>8.2%}", flush=True)
     report: dict[str, Any] = {
-        "weights": reader.metadata.name,
+        "system": reader.metadata.name,
+        "seeds": [run.metadata.seed for run, _ in runs],
+        "params": count_parameters(reader.loaded.weights.params),
         "cells": classifier.metadata.name,
+        "examples": fields.examples,
         "suites": table,
     }
     report |= {"data": reader.digits.name, "device": device(), "versions": versions()}

@@ -181,7 +181,9 @@ def _suite(task: Task, of_seeds: Sequence[Scores]) -> SuiteFigure:
     figure = SuiteFigure(**spread(scores[task.metric] for scores in of_seeds))
     if "by_length" not in of_seeds[0]:
         return figure
-    digits = Spread(**spread(scores["digit_accuracy"] for scores in of_seeds))
+    digits = None
+    if of_seeds[0]["digit_accuracy"] is not None:  # there may be none on any image
+        digits = Spread(**spread(scores["digit_accuracy"] for scores in of_seeds))
     by_length = {
         length: Spread(**spread(scores["by_length"][length] for scores in of_seeds))
         for length in of_seeds[0]["by_length"]

@@ -22,6 +22,7 @@ from jaxmnist.rng import seed_of
 from jaxmnist.string_config import Camera, Page, Strings, Writing
 from jaxmnist.strings.camera import BLOCK, cosine_matrix
 from jaxmnist.strings.canvas import smooth_noise
+from jaxmnist.strings.effects import without_unused
 from jaxmnist.tasks import ReadStrings
 from tests.helpers import COMPILE_FAST
 
@@ -217,6 +218,23 @@ def test_one_example_is_what_a_batch_has(digits: Dataset) -> None:
         assert (np.asarray(label) == labels[number]).all()
         # Compiled otherwise: a grey level may fall on the other side.
         np.testing.assert_allclose(np.asarray(image) * SD + MEAN, images[number], atol=1.5 / 255)
+
+
+def test_what_a_recipe_never_uses_is_left_out_of_the_program(digits: Dataset) -> None:
+    recipe = with_effect("camera.noise", with_effect("page.invert"))
+    slim = without_unused(recipe, recipe)
+    assert len(jax.tree.leaves(slim)) < len(jax.tree.leaves(recipe)) - 10
+    keys = ExampleKeys(jnp.arange(20), *(jax.random.split(jax.random.key(n), 20) for n in (0, 1)))
+
+    @partial(jax.jit, compiler_options=COMPILE_FAST)
+    def draw(fields: Strings) -> Any:
+        example = partial(string_example, longest=LONGEST, fields=fields)
+        return jax.vmap(example, in_axes=(0, None))(keys, digits)
+
+    images, labels = draw(jax.tree.map(jnp.float32, slim))
+    expected, expected_labels = examples(recipe, digits, count=20)
+    assert (labels == expected_labels).all()
+    np.testing.assert_allclose(np.asarray(images) * SD + MEAN, expected, atol=1.5 / 255)
 
 
 def test_suites_have_their_lengths(digits: Dataset) -> None:
