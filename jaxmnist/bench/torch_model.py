@@ -41,9 +41,10 @@ class Cells(nn.Module):
 class TorchLocalContrast(nn.Module):
     """Our `LocalContrast` with pools."""
 
-    def __init__(self, columns: int, pixels: int, least: float) -> None:
+    def __init__(self, ours: LocalContrast) -> None:
         super().__init__()
-        self.columns, self.pixels, self.least = columns, pixels, least
+        self.columns, self.pixels = ours.columns, ours.pixels
+        self.least, self.least_variance = ours.least, ours.least_variance
 
     def forward(self, x: Tensor) -> Tensor:
         x = x - x.mean((2, 3), keepdim=True)
@@ -51,7 +52,7 @@ class TorchLocalContrast(nn.Module):
         square = _mean_around(x.square().mean(2, keepdim=True), (1, self.columns))
         whole = x.square().mean((2, 3), keepdim=True)
         variance = (square - mean.square()).clamp_min(0)
-        scale = torch.rsqrt(variance + self.least**2 * whole + 1e-6)
+        scale = torch.rsqrt(variance + self.least**2 * whole + self.least_variance)
         flat = (x - _mean_around(x, (self.pixels, self.pixels))) * scale
         sign = torch.where((flat**3).mean((2, 3), keepdim=True) < 0, -1.0, 1.0)
         return torch.cat([(x - mean) * scale * sign, flat * sign], dim=1)
@@ -133,8 +134,8 @@ def _module(layer: Layer, shape: tuple[int, ...]) -> nn.Module:
             return Cells(count)
         case SpaceToDepth():
             return nn.PixelUnshuffle(2)
-        case LocalContrast(columns=columns, pixels=pixels, least=least):
-            return TorchLocalContrast(columns, pixels, least)
+        case LocalContrast():
+            return TorchLocalContrast(layer)
     raise TypeError(f"{type(layer).__name__} has no PyTorch module yet: add it in torch_model.py")
 
 

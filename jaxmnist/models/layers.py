@@ -196,6 +196,8 @@ class LocalContrast(Layer):
     # The standard deviation is at least this share of the whole image's: dirt on empty paper beside
     # the writing stays dirt.
     least: float = 0.2
+    # And at least about two grey levels, in units of MNIST's own deviation: rounding stays unseen.
+    least_variance: float = 1e-3
 
     def __call__(self, x: Array, *, layout: Layout, train: bool) -> Array:
         x = x - x.mean((1, 2), keepdims=True)
@@ -203,7 +205,7 @@ class LocalContrast(Layer):
         square = _mean_around(jnp.square(x).mean(1, keepdims=True), 2, self.columns)
         variance = jnp.maximum(square - jnp.square(mean), 0)
         whole = jnp.square(x).mean((1, 2), keepdims=True)
-        scale = jax.lax.rsqrt(variance + self.least**2 * whole + 1e-6)
+        scale = jax.lax.rsqrt(variance + self.least**2 * whole + self.least_variance)
         plain = (x - mean) * scale
         flat = (x - _mean_around(_mean_around(x, 1, self.pixels), 2, self.pixels)) * scale
         sign = jnp.where((flat**3).mean((1, 2), keepdims=True) < 0, -1.0, 1.0)
