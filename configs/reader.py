@@ -16,7 +16,7 @@ SUITES = ("noise_30", "length_5", "free", "light", "noise_only")
 
 
 def reader() -> ConfigDict:
-    """Returns the recipe: 359,078 parameters, 6 million strings."""
+    """Returns the recipe: 349,254 parameters, 6 million strings."""
     config = recipes.strings()
     config.name = config.system = "reader"
     config.model = "sequence_ctc"

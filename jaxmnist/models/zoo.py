@@ -126,10 +126,10 @@ SEQUENCE_MODELS: dict[str, Callable[[int], Architecture]] = {
     "sequence_published": sequence_published,
     "sequence_compact": sequence_compact,
     "sequence_ctc": lambda max_length: sequence_ctc(
-        half=24, quarter=(48, 64), column=256, line=(160, 160)
+        half=24, quarter=(64, 64, 64), column=192, line=(160, 160)
     ),
     "sequence_ctc_small": lambda max_length: sequence_ctc(
-        half=16, quarter=(64,), column=192, line=(128, 128)
+        half=16, quarter=(48, 48), column=192, line=(128, 128)
     ),
 }
 MODELS = (*SEQUENCE_MODELS, *DIGIT_MODELS)
