@@ -24,6 +24,7 @@ from jaxmnist.models.network import Network, Weights
 from jaxmnist.rng import Stream, stream_key, stream_keys
 from jaxmnist.sharding import batch_axis, make_mesh, map_seeds, put_on_device, shard_by_seed
 from jaxmnist.tasks import Predictions, Scores, Task
+from jaxmnist.xla import MANY_KERNELS
 
 EVAL_BATCH_SIZE = 100  # on a CPU: small enough for its caches
 EVAL_BATCH_SIZE_ACCELERATOR = 1_000
@@ -65,7 +66,7 @@ class ExampleList:
         return np.concatenate([np.asarray(images) for images, _ in batches])[:count]
 
 
-@partial(jax.jit, static_argnames="streams")
+@partial(jax.jit, static_argnames="streams", compiler_options=MANY_KERNELS)
 def _make_batch(
     root: Key[Array, ""],
     numbers: Int[Array, " batch"],

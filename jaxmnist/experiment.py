@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +32,7 @@ from jaxmnist.sharding import batch_axis, make_mesh, map_seeds, put_on_device, s
 from jaxmnist.state import TrainState, init_state
 from jaxmnist.steps import EarlyStopping, TrainSpec, end_epoch, steps_per_epoch, train_steps
 from jaxmnist.tasks import Task, task_of
+from jaxmnist.xla import MANY_KERNELS
 
 EVERY_EPOCH_BYTES = 4 << 30  # of weights that a state may keep for the protocol
 
@@ -89,7 +91,8 @@ class Experiment:
         def compile_steps(batch_size: int) -> Compiled:
             spec = with_axis(self.spec, batch_axis(self.mesh, batch_size))
             static = {"mesh": self.mesh, "spec": spec, "batch_size": batch_size}
-            return _compile(_train_steps.lower(state, step, step, dataset, **static))
+            lowered = _train_steps.lower(state, step, step, dataset, **static)
+            return _compile(lowered, {} if self.config.strings is None else MANY_KERNELS)
 
         rest = self.spec.num_examples % self.spec.batch_size
         metrics = jnp.zeros(self.config.num_seeds)
@@ -97,7 +100,7 @@ class Experiment:
             full_batches=compile_steps(self.spec.batch_size),
             short_batch=compile_steps(rest) if rest else None,
             end_epoch=_compile(
-                _end_epoch.lower(state, metrics, step, mesh=self.mesh, spec=self.spec)
+                _end_epoch.lower(state, metrics, step, mesh=self.mesh, spec=self.spec), {}
             ),
             steps_per_epoch=self.spec.steps_per_epoch,
             seconds=time.perf_counter() - began,
@@ -293,9 +296,9 @@ def _end_epoch(
     return after
 
 
-def _compile(lowered: Lowered) -> Compiled:
+def _compile(lowered: Lowered, options: dict[str, Any]) -> Compiled:
     """Compiles one function, with freed memory returned before and after."""
     trim_heap()
-    compiled = lowered.compile()
+    compiled = lowered.compile(compiler_options=options)
     trim_heap()
     return compiled

@@ -6,6 +6,11 @@ from typing import Any
 import jax
 from jax.experimental.xla_metadata import set_xla_metadata
 
+# Of a program with hundreds of kernels, as that of strings: on a CPU XLA's newer way to make them
+# takes 750 MB more and a third longer to compile, and is no faster in the end. Small convolutions
+# are up to a third slower without it.
+MANY_KERNELS: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
+
 
 def no_inline(function: Callable[..., Any], *arguments: Any) -> Any:
     """Calls a function, which is under `jit`, as a function of its own in the compiled program.

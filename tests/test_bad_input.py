@@ -260,7 +260,7 @@ FLAGS: list[Case] = [
     ("launch.py --config=configs/none.py", "no recipe 'configs/none.py': choose .*seq, .* or give"),
     ("launch.py --config=configs", "no recipe 'configs': choose one of ds_cnn"),
     ("launch.py --config=run/model.py", "no recipe 'run/model.py': choose one of ds_cnn"),
-    ("launch.py --config=configs/seq.py:big", r"no variant ':big': choose ':specialist'"),
+    ("launch.py --config=configs/seq.py:big", r"no variant ':big': choose ':compact'"),
     ("launch.py --config=configs/models.py:model_4", "no variant ':model_4': choose ':model_1'"),
     ("launch.py --confg=configs/seq.py", "no flag --confg, perhaps --config: see --help"),
     ("launch.py --config=seq --seed=3", "no flag --seed: give --config.seed=VALUE"),

@@ -85,7 +85,9 @@ def test_older_names_mean_the_same() -> None:
     del tree["validation"]["batch_means"]
     assert old["validation.batch_means"]
     assert not upgrade(tree)["validation"]["batch_means"]
-    here = parse("seq", "--config.backend=channels_last", "--config.sequence.fixed_list=True")
+    here = parse(
+        "seq:compact", "--config.backend=channels_last", "--config.sequence.fixed_list=True"
+    )
     assert here.config.layout == "nhwc"
     assert here.config.sequence == Sequence(resample_each_epoch=False)
 

@@ -22,7 +22,7 @@ from jaxmnist.evaluation import Evaluator, ExampleList, suite_scores
 from jaxmnist.files import atomic_write
 from jaxmnist.models.layers import Conv
 from jaxmnist.models.network import Architecture
-from jaxmnist.models.zoo import SEQUENCE_MODELS, find_architecture
+from jaxmnist.models.zoo import SEQUENCE_MODELS, find_architecture, sequence_ctc
 from jaxmnist.rng import Stream
 from jaxmnist.runtime import configure_jax, device, git_commit, versions
 from jaxmnist.sharding import put_on_device
@@ -60,7 +60,19 @@ def coarse_columns(max_length: int) -> Architecture:
     return replace(base, layers=(*base.layers[:-1], Conv(base.classes, 1)))
 
 
-NETWORKS = {"plain_images": plain_images, "coarse_columns": coarse_columns}
+def shallow_map(max_length: int) -> Architecture:
+    """Returns a network with one wide layer on the map of seven rows, in place of two."""
+    return sequence_ctc(half=16, quarter=(64,), column=192, line=(128, 128))
+
+
+def short_line(max_length: int) -> Architecture:
+    """Returns a network with one layer along the line, in place of two."""
+    return sequence_ctc(half=16, quarter=(48, 48), column=192, line=(128,))
+
+
+NETWORKS = {
+    network.__name__: network for network in (plain_images, coarse_columns, shallow_map, short_line)
+}
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
     "twice the training": {"epochs": 4},
@@ -68,6 +80,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "the reader's network": {"model": "sequence_ctc"},
     "images as they are": {"model": "plain_images"},
     "a column of logits in four": {"model": "coarse_columns"},
+    "one wide layer on the map": {"model": "shallow_map"},
+    "one layer along the line": {"model": "short_line"},
     "no average of weights": {"average": 0.0},
     "adam": {"optimizer.name": "adam"},
     "half the rate": {"schedule.learning_rate": 4.5e-3},

@@ -24,7 +24,7 @@ from tests.helpers import recipe
 
 def test_the_groups_are_all_systems() -> None:
     assert len(GROUPS["classifiers"]) == 14
-    assert len(GROUPS["all"]) == 19
+    assert len(GROUPS["all"]) == 20
     assert all(recipes.load(system.config).system == name for name, system in SYSTEMS.items())
 
 

@@ -19,9 +19,10 @@ from jaxmnist.tasks import task_of
 from tests.helpers import COMPILE_FAST, SMALL_SEQUENCES, SMALL_STRINGS
 
 PARAMETERS = {
-    "sequence_published": 9_891_489, "sequence_compact": 245_423, "sequence_ctc": 194_486,
+    "sequence_published": 9_891_489, "sequence_compact": 245_423, "sequence_ctc": 349_254,
+    "sequence_ctc_small": 220_150,
 }  # fmt: skip
-ANY_WIDTH = {"sequence_ctc", SMALL_STRINGS}
+ANY_WIDTH = {"sequence_ctc", "sequence_ctc_small", SMALL_STRINGS}
 KEY = jax.eval_shape(lambda: jax.random.key(0))
 
 
@@ -199,5 +200,7 @@ def test_initial_weights_are_distributed_as_pytorchs(name: str) -> None:
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UserError, match="sequence_compact, sequence_ctc, sequence_published"):
+    with pytest.raises(
+        UserError, match="sequence_compact, sequence_ctc, sequence_ctc_small, sequence_pub"
+    ):
         create_network("resnet", max_length=3)

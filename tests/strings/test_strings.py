@@ -231,7 +231,7 @@ def test_what_a_recipe_never_uses_is_left_out_of_the_program(digits: Dataset) ->
         example = partial(string_example, longest=LONGEST, fields=fields)
         return jax.vmap(example, in_axes=(0, None))(keys, digits)
 
-    images, labels = draw(jax.tree.map(jnp.float32, slim))
+    images, labels = draw(jax.tree.map(jnp.asarray, slim))
     expected, expected_labels = examples(recipe, digits, count=20)
     assert (labels == expected_labels).all()
     np.testing.assert_allclose(np.asarray(images) * SD + MEAN, expected, atol=1.5 / 255)
