@@ -126,8 +126,8 @@ class Evaluator:
         if jax.default_backend() != "cpu":
             self.batch_size = EVAL_BATCH_SIZE_ACCELERATOR
         self.mesh = mesh or make_mesh(1, self.batch_size)
-        self._apply = partial(
-            _apply,
+        self._forward = partial(
+            _forward,
             network=network,
             mesh=self.mesh,
             axis_name=batch_axis(self.mesh, self.batch_size),
@@ -159,7 +159,7 @@ class Evaluator:
         in_flight: list[Any] = []
         done: list[Any] = []
         for images, labels in batches:
-            in_flight.append(self._apply(weights, images, labels, answer=answer))
+            in_flight.append(self._forward(weights, images, labels, answer=answer))
             if len(in_flight) > 1:  # the device works on a batch while the last one is read
                 done.append(jax.tree.map(np.asarray, in_flight.pop(0)))
         done += jax.tree.map(np.asarray, in_flight)
@@ -196,7 +196,7 @@ def _logits(network: Network, weights: Weights, images: Array, labels: Array) ->
 
 
 @partial(jax.jit, static_argnames=("answer", "network", "mesh", "axis_name"))
-def _apply(
+def _forward(
     weights: Weights,
     images: Float[Array, "batch 28 width"],
     labels: Int[Array, "batch heads"],
