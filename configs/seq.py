@@ -4,7 +4,7 @@
   python launch.py --config=configs/seq.py:compact     three heads of eleven classes, our own
   python launch.py --config=configs/seq.py:specialist  published system 1: hours on two cores
   python launch.py --config=configs/seq.py:generalist  published system 2: hours on two cores
-  python launch.py --config=configs/seq.py:tiny        the default in seconds, on digits8x8
+  python launch.py --config=configs/seq.py:tiny        the default in a minute, on digits8x8
 
 Published exact-sequence accuracies, one run each: the specialist 99.25 % on clean sequences; the
 generalist 97.50 % clean, 97.38 % inverted, 97.28 % rotated, 97.22 % noisy. Ours are in results/.
@@ -69,7 +69,7 @@ def generalist() -> ConfigDict:
 
 
 def tiny() -> ConfigDict:
-    """Returns the default, shrunk to seconds and trained on the fallback dataset (not on MNIST)."""
+    """Returns the default, shrunk to a minute, on the fallback dataset (not on MNIST)."""
     return recipes.tiny(default())
 
 

@@ -29,6 +29,7 @@ from jaxmnist.xla import MANY_KERNELS
 EVAL_BATCH_SIZE = 100  # on a CPU: small enough for its caches
 EVAL_BATCH_SIZE_ACCELERATOR = 1_000
 Batch = tuple[Float[Array, "batch 28 width"], Int[Array, "batch heads"]]  # images and labels
+AnswerFn = Callable[[Network, Weights, Array, Array], Any]  # of one network on images and labels
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class Evaluator:
         )
         return logits[:, :count]
 
-    def _over_batches(self, answer: "AnswerFn", weights: Weights, batches: Iterator[Batch]) -> Any:
+    def _over_batches(self, answer: AnswerFn, weights: Weights, batches: Iterator[Batch]) -> Any:
         """Returns what networks answer on all batches, on the host, networks first."""
         weights = shard_by_seed(weights, self.mesh)
         in_flight: list[Any] = []
@@ -175,9 +176,6 @@ class Evaluator:
     def score(self, weights: Weights, examples: ExampleList, suite: str) -> list[Scores]:
         """Returns the scores of every network on one suite of a list."""
         return [self.task.score(each) for each in self.predict_list(weights, examples, suite)]
-
-
-AnswerFn = Callable[[Network, Weights, Array, Array], Any]  # of one network on images and labels
 
 
 def _answers(

@@ -30,7 +30,7 @@ from jaxmnist.training import train
 from jaxmnist.weights import FILE_NAME, load_weights
 
 BASE = "seq"
-# A fifth of its training. A run tests its weights once: on as little as can be, since nothing here
+# A quarter of its training. A run tests its weights once: on as little as can be, as nothing here
 # goes by it.
 SHORT = {
     "epochs": 2, "sequence.train_sequences": 48_000, "average": 0.998, "validation.examples": 3_000,

@@ -25,6 +25,7 @@ from jaxmnist.files import atomic_write
 from jaxmnist.generate.augment import MEAN, SD
 from jaxmnist.metrics import coverage
 from jaxmnist.models.summary import count_parameters
+from jaxmnist.run.summary import spread
 from jaxmnist.runtime import configure_jax, device, git_commit, versions
 from jaxmnist.tasks import SURE
 from jaxmnist.weights import Loaded
@@ -120,12 +121,6 @@ def score_run(folder: Path) -> tuple[Model, dict[str, dict[str, float]]]:
     return reader, scores
 
 
-def summary(values: list[float]) -> dict[str, Any]:
-    """Returns mean, sample standard deviation and values."""
-    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {"mean": float(np.mean(values)), "sd": sd, "values": values}
-
-
 def main() -> None:
     """Measures all on all suites, prints the table and writes it."""
     parser = argparse.ArgumentParser(
@@ -142,7 +137,7 @@ def main() -> None:
     examples = suite_list(task, reader.digits.test, examples=fields.examples, seed=fields.seed)
     table: dict[str, dict[str, Any]] = {}
     for name, first in runs[0][1].items():
-        table[name] = {key: summary([scores[name][key] for _, scores in runs]) for key in first}
+        table[name] = {key: spread(scores[name][key] for _, scores in runs) for key in first}
         if name in task.suites:
             cells = score_cells(classifier.loaded, examples, name)
             table[name]["cells"] = cells

@@ -39,7 +39,7 @@ LUMINANCE = np.array(
 def take_picture(key: Key[Array, ""], ink: Ink, fields: Camera) -> Ink:
     """Returns the picture of a page.
 
-    Noise and the blocks of a JPEG file are in proportion to the contrast that light and lens leave:
+    Noise and the blocks of a JPEG file are in proportion to the contrast that is left:
     nobody could read what is both faint and covered.
     """
     seeds = seed_of(jax.random.split(key, 7))

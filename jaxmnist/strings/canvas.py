@@ -7,7 +7,7 @@ arrays, as in the evaluation suites, one program has all effects at any strength
 
 from dataclasses import fields
 from functools import reduce
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ Ink = Float[Array, "28 width"]  # 0 = ground, 1 = ink
 Strength = float | Float[Array, ""]
 
 
-def is_on(probability: Strength | None) -> bool:
+def is_on(probability: Strength | None) -> TypeGuard[Strength]:
     """Returns whether an effect may be drawn: not if its probability is known to be zero.
 
     None is a zero that is known in a program whose other strengths are arrays (`without_unused`).

@@ -43,7 +43,7 @@ def draw_digits(
 ) -> Digits:
     """Draws digits; with `repeat_probability` all are of the first one's class."""
     chosen = fast_randint(seed, (count,), len(dataset), start=2)
-    if repeat_probability is not None and is_on(repeat_probability):
+    if is_on(repeat_probability):
         others = fast_randint(seed, (count, REPEAT_CANDIDATES), len(dataset), start=2 + count)
         same = dataset.labels[others] == dataset.labels[chosen[0]]
         first = jnp.take_along_axis(others, same.argmax(1)[:, None], axis=1)[:, 0]

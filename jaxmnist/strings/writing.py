@@ -143,7 +143,7 @@ def _elastic_grid(
     """Returns from where each pixel of the canvas is taken: its row and its column."""
     rows = jnp.broadcast_to(jnp.arange(SIDE, dtype=jnp.float32)[:, None], (SIDE, width))
     columns = jnp.broadcast_to(jnp.arange(width, dtype=jnp.float32), (SIDE, width))
-    if most is None or not is_on(most):
+    if not is_on(most):
         return rows, columns
     shift = smooth_noise(seed, (2, SIDE, width), KNOTS) * (most * fast_uniform(seed))
     return rows + shift[0], columns + shift[1]

@@ -87,7 +87,7 @@ def test_local_contrast_is_free_of_polarity_brightness_and_contrast(layout: str)
     # The least variance is a part of 0.02 of so faint a one.
     assert np.abs(plain - faint).max() < 2e-2 * scale
     assert np.abs(plain - other).max() > 0.1 * scale
-    # Two grey levels on an empty page are no strokes.
+    # One grey level on an empty page is no stroke.
     rounded = run(np.full((28, 84), 0.5, np.float32) + np.eye(28, 84, dtype=np.float32) / 255)
     assert np.abs(rounded).max() < 0.2 * scale
 
