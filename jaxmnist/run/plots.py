@@ -43,7 +43,7 @@ def draw_curves(
         FigureCanvasAgg(figure)
         loss, error, rate = figure.subplots(1, 3)
         for axis, name, unit in (
-            (loss, "loss", "loss (nats, summed over heads)"),
+            (loss, "loss", "loss (nats an example)"),
             (error, task.metric, f"{task.noun} read wrong (%)"),
         ):
             for part, label, colour in (
