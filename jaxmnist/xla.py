@@ -8,8 +8,10 @@ from jax.experimental.xla_metadata import set_xla_metadata
 
 # Of a program with hundreds of kernels, as that of strings: on a CPU XLA's newer way to make them
 # takes 750 MB more and a third longer to compile, and is no faster in the end. Small convolutions
-# are up to a third slower without it.
-MANY_KERNELS: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
+# are up to a third slower without it. From JAX 0.11.1 on there is the newer way alone.
+MANY_KERNELS: dict[str, Any] = (
+    {"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < (0, 11, 1) else {}
+)
 
 
 def no_inline(function: Callable[..., Any], *arguments: Any) -> Any:
