@@ -25,7 +25,7 @@ class Digits(NamedTuple):
     """The digits of a string, whether or not they have room on the canvas."""
 
     images: Float[Array, "n 28 28"]
-    labels: Int[Array, " n"]
+    labels: Int[Array, " n"]  # that of a letter is `BLANK`
 
 
 class Placement(NamedTuple):

@@ -33,6 +33,7 @@ EFFECTS: dict[str, dict[str, Any]] = {
     "writing.elastic": {"elastic": 3.0},
     "writing.serif": {"serif_probability": 1.0},
     "writing.stroke": {"stroke_probability": 1.0, "stroke": (0.0, 0.2)},
+    "writing.letter": {"letter_probability": 1.0},
     "writing.hollow": {"hollow_probability": 1.0},
     "writing.slope": {"slope_degrees": 10.0},
     "writing.slant": {"slant_degrees": 20.0},
@@ -191,6 +192,22 @@ def test_repeated_strings_are_of_one_class_and_several_digits(digits: Dataset) -
     assert (labels[:, 0] == labels[:, 1]).all()
     assert (labels[:, 1] == labels[:, 2]).mean() > 0.9  # all that had room
     assert len(images) == len(labels)
+
+
+def test_letters_are_written_and_not_read(digits: Dataset) -> None:
+    fields = Strings(140, Writing(shortest=4, letter_probability=1.0, gap=(3.0, 3.0)))
+    plain = replace(fields, writing=replace(fields.writing, letter_probability=0.0))
+    images, labels = examples(fields, digits, count=200)
+    _, without = examples(plain, digits, count=200)
+    read = labels != BLANK
+    assert 0.35 < read.sum() / (without != BLANK).sum() < 0.65
+    assert (read == np.sort(read, axis=1)[:, ::-1]).all()  # no holes
+    nothing = images[~read.any(1)]
+    assert len(nothing) > 5
+    assert (nothing.max((1, 2)) > 0.9).all()
+    for some, all_digits in zip(labels, without, strict=True):
+        left = iter(all_digits)
+        assert all(digit in left for digit in some if digit != BLANK)  # in their order
 
 
 def test_jpeg_is_a_cosine_transform() -> None:
