@@ -63,7 +63,7 @@ def strings() -> ConfigDict:
 def _write_robustly(strings: ConfigDict) -> None:
     """Switches on every effect of `strings`, as strongly as people, paper and cameras have it."""
     strings.writing.update(
-        full_probability=0.8,
+        full_probability=0.6,
         letter_probability=0.1,
         cells_probability=0.25,
         scale=(0.62, 1.2),

@@ -89,7 +89,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "width 84": {"strings.width": 84},
     "lengths uniform": without("writing.full_probability"),
     "no cells": without("writing.cells_probability"),
-    "no letters": without("writing.letter_probability"),
+    "letters": {"strings.writing.letter_probability": 0.1},
     "no turning": without("writing.turn_probability"),
     "no elastic": without("writing.elastic"),
     "no serifs": without("writing.serif_probability"),

@@ -118,14 +118,14 @@ def _serifs(seed: Seed, digits: Digits, probability: Strength) -> tuple[Segment,
         return jnp.stack([x, y], -1)
 
     one, seven = digits.labels == 1, digits.labels == 7
-    flag, bar = 2 + 4 * drawn[0], 2.5 + 3 * drawn[1]
+    flag, bar = 2 + 5 * drawn[0], 2.5 + 3 * drawn[1]
     tilt = bar * (drawn[2] - 0.7)
     head = ink_at(top)
     across = ink_at(middle)
     start = jnp.where(one[:, None], head, across - vector(bar, -tilt))
     end = jnp.where(
         one[:, None],
-        head + vector(-flag, flag * (0.6 + drawn[2])),  # steep, or it would be a 7
+        head + vector(-flag, flag * (0.7 + drawn[2])),  # steep, or it would be a 7
         across + vector(bar, -tilt),
     )
     half = 0.6 + 0.7 * drawn[3]
@@ -133,7 +133,7 @@ def _serifs(seed: Seed, digits: Digits, probability: Strength) -> tuple[Segment,
     first = jnp.where((one | seven) & (drawn[4] < probability), half, off)
     foot = ink_at(bottom)
     second = jnp.where(one & (drawn[5] < probability), half, off)
-    length = 2 + 3 * drawn[1]
+    length = 2 + 5 * drawn[1]
     nothing = jnp.zeros(count)
     return (
         Segment(start, end, first),
