@@ -1,4 +1,4 @@
-"""What `import jaxmnist` offers: train a recipe, load a trained network, evaluate it.
+"""What `import jaxmnist` offers: train a recipe; load a network, read with it, evaluate it.
 
 Nothing here changes the process: `jaxmnist.runtime.configure_jax()` before JAX starts makes it
 faster, by a cache of compiled programs and a device for every core.
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Bool, Float, Int, PyTree
+from PIL import Image
 
 from jaxmnist import config as schema
 from jaxmnist import hints, recipes
@@ -27,7 +29,10 @@ from jaxmnist.errors import UserError
 from jaxmnist.evaluation import Evaluator, image_batches, one_network, suite_list, suite_scores
 from jaxmnist.files import user_path
 from jaxmnist.models.ctc import head_log_probs
+from jaxmnist.reader.forward import StringNetwork, from_arrays
+from jaxmnist.reader.read import AnyPicture, Reading, read_pictures
 from jaxmnist.run.folder import read_json
+from jaxmnist.shipped import find_weights
 from jaxmnist.tasks import Predictions, Scores
 from jaxmnist.weights import FILE_NAME, Loaded, Metadata, load_weights
 
@@ -109,6 +114,25 @@ class Model:
         if heads is None:
             return np.asarray(head_log_probs(jnp.asarray(logits), -(-images.shape[2] // SIDE)))
         return logits
+
+    def read(self, images: AnyPicture | Sequence[AnyPicture]) -> list[Reading]:
+        """Reads pictures of handwritten digits, one reading each.
+
+        Args:
+          images: paths, Pillow images, or arrays (height, width[, channels]) of any usual type; one
+            of them, a list, or an array (n, height, width[, channels]).
+
+        Raises:
+          UserError: if one cannot be opened, or the network does not read strings of any length.
+        """
+        one = isinstance(images, str | Path | Image.Image)
+        one |= isinstance(images, np.ndarray) and (images.ndim < 3 or images.shape[-1] <= 4)
+        return read_pictures(self._string_network, [images] if one else images)  # type: ignore
+
+    @cached_property
+    def _string_network(self) -> StringNetwork:
+        flat = flatten_dict(self.loaded.weights._asdict(), sep=".")
+        return from_arrays({name: np.asarray(value) for name, value in flat.items()})
 
     def score_file(self, path: Path) -> tuple[Scores | None, Predictions, list[str]]:
         """Scores the images of an npz or CSV file, or of a folder of idx files.
@@ -239,13 +263,13 @@ def load(name: str | Path) -> Model:
     'model_3'
 
     Args:
-      name: a run folder, or a weights file.
+      name: shipped weights, a run folder, or a weights file.
 
     Raises:
       UserError: if there is none, or it is damaged.
     """
     path = user_path(name)
-    return load_run(path) if path.is_dir() else load_file(path)
+    return load_run(path) if path.is_dir() else load_file(find_weights(name))
 
 
 def load_run(folder: Path) -> Model:

@@ -99,6 +99,24 @@ def _export(chosen: argparse.Namespace) -> None:
     print(chosen.out)
 
 
+def _read(chosen: argparse.Namespace) -> None:
+    from jaxmnist.formats.safetensors_files import read_arrays
+    from jaxmnist.reader.command import read_command
+    from jaxmnist.reader.forward import from_arrays
+    from jaxmnist.shipped import find_weights
+
+    arrays, _ = read_arrays(find_weights(chosen.weights))
+    opened = read_command(
+        from_arrays(arrays),
+        chosen.pictures,
+        as_json=chosen.json,
+        explain_in=chosen.explain,
+        stdin=sys.stdin.buffer,
+    )
+    if not opened:
+        sys.exit(2)
+
+
 def _evaluate(chosen: argparse.Namespace) -> None:
     if chosen.data and chosen.suite is not None:
         raise UserError("--suite and --data exclude each other: a suite has digits of its own.")
@@ -200,6 +218,7 @@ def _speedrun(chosen: argparse.Namespace) -> None:
 # `train` is not here: its flags are absl's.
 VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
     "models": _models,
+    "read": _read,
     "evaluate": _evaluate,
     "export": _export,
     "audit": _audit,

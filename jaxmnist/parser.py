@@ -22,6 +22,19 @@ leaves, with exit code 130 or 143. `python launch.py --config=CONFIG` is the sam
 
 fields, with their defaults:
 """
+READ = """\
+examples:
+  jaxmnist read photo.png scan.jpg              a line each: the path and what it says
+  jaxmnist read folder/ --json                  confidences and boxes, an object a line
+  cat photo.jpg | jaxmnist read -               from another program
+  jaxmnist read photo.png --explain steps       how it was read, as pictures in steps/
+  jaxmnist read photo.png --weights runs/seq    with a network of your own
+
+Pictures may have any size, colours, paper and light. Lines of writing are separated by /, a digit
+that the network does not know is a question mark, and nothing is printed where there is nothing.
+Digits have to be written by hand, and upright. The exit code is 2 if a picture could not be opened,
+after all others were read.
+"""
 EVALUATE = """\
 examples:
   jaxmnist evaluate --run runs/seq                        all suites on MNIST test digits
@@ -101,6 +114,24 @@ def make_parser() -> Parser:
 
     models = verb("models", "list every system: its size, its recipe, what was published")
     models.add_argument("--json", action="store_true", help="print JSON")
+
+    read = verb("read", "read the digits in pictures", READ)
+    read.add_argument(
+        "pictures",
+        nargs="+",
+        metavar="IMAGE|FOLDER|-",
+        help="files, folders of files, or - (stdin)",
+    )
+    read.add_argument(
+        "--weights",
+        default="reader",
+        metavar="NAME|FILE",
+        help="shipped weights, a run folder or a weights file; default reader",
+    )
+    read.add_argument("--json", action="store_true", help="print an object a line")
+    read.add_argument(
+        "--explain", type=user_path, metavar="DIR", help="write the steps there, as pictures"
+    )
 
     evaluate = verb(
         "evaluate",

@@ -15,11 +15,11 @@ import pytest
 from jaxtyping import Array, Float
 
 from jaxmnist.config import Config, Optimizer
+from jaxmnist.constants import MEAN, SD
 from jaxmnist.data.dataset import Dataset
 from jaxmnist.data.sources import Source
 from jaxmnist.experiment import make_network, make_spec
 from jaxmnist.formats.state_dict import to_state_dict
-from jaxmnist.generate.augment import MEAN, SD
 from jaxmnist.generate.examples import Example, ExampleKeys
 from jaxmnist.metrics import Metrics
 from jaxmnist.models.network import Network, Weights

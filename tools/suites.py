@@ -19,10 +19,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from jaxmnist.api import Model, load_run
-from jaxmnist.constants import BLANK, SIDE
+from jaxmnist.constants import BLANK, MEAN, SD, SIDE
 from jaxmnist.evaluation import ExampleList, suite_list
 from jaxmnist.files import atomic_write
-from jaxmnist.generate.augment import MEAN, SD
 from jaxmnist.metrics import coverage
 from jaxmnist.models.summary import count_parameters
 from jaxmnist.run.summary import spread

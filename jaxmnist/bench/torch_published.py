@@ -24,9 +24,8 @@ from jaxmnist.bench.interleave import Runner
 from jaxmnist.bench.torch_baselines import device_meter, make_trainers, synchronise, torch_device
 from jaxmnist.bench.workload import Workload
 from jaxmnist.config import Augment
-from jaxmnist.constants import BLANK, SIDE
+from jaxmnist.constants import BLANK, MEAN, SD, SIDE
 from jaxmnist.data.dataset import Dataset
-from jaxmnist.generate.augment import MEAN, SD
 from jaxmnist.systems.published import SYSTEMS
 
 Picture = Image.Image

@@ -16,12 +16,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from jaxmnist.config import Augment
+from jaxmnist.constants import MEAN, SD
 
 Image = Float[Array, "height width"]
 Transform = Callable[[Key[Array, ""], Image], Image]
 
-# torchvision's Normalize((0.1307,), (0.3081,)): mean and sd of MNIST's training pixels in [0, 1].
-MEAN, SD = 0.1307, 0.3081
 FIXED = 1 << 16  # Pillow's ImagingTransformAffine counts in 1/65536 of a pixel
 PRECISION = 1 << 22  # and its ImagingResample in 1/4194304 of a weight
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxmnist.constants import BLANK, SIDE
-from jaxmnist.generate.augment import MEAN, SD
+from jaxmnist.constants import BLANK, MEAN, SD, SIDE
 from jaxmnist.tasks import Task, as_text
 
 Panel = tuple[

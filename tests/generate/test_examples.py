@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxmnist.config import Augment
-from jaxmnist.constants import BLANK, SIDE
+from jaxmnist.constants import BLANK, MEAN, SD, SIDE
 from jaxmnist.data.dataset import Dataset
-from jaxmnist.generate.augment import MEAN, SD, Transform, augmentation
+from jaxmnist.generate.augment import Transform, augmentation
 from jaxmnist.generate.examples import ExampleFn, ExampleKeys, sequence_example
 from jaxmnist.generate.suites import NOTHING, SUITES
 from tests.helpers import COMPILE_FAST

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
+from jaxmnist.constants import MEAN, SD
 from jaxmnist.data.dataset import Dataset
 from jaxmnist.data.sources import Source
 from jaxmnist.formats.state_dict import from_state_dict
-from jaxmnist.generate.augment import MEAN, SD
 from jaxmnist.models.classifiers import CLASSIFIERS
 from jaxmnist.models.layers import BatchNorm, Conv, Dropout
 from jaxmnist.models.network import Architecture

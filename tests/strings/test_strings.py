@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 from jaxmnist import recipes
-from jaxmnist.constants import BLANK, SIDE
+from jaxmnist.constants import BLANK, MEAN, SD, SIDE
 from jaxmnist.data.dataset import Dataset
 from jaxmnist.data.sources import load_source
 from jaxmnist.errors import UserError
 from jaxmnist.fields import build
-from jaxmnist.generate.augment import MEAN, SD
 from jaxmnist.generate.examples import ExampleFn, ExampleKeys, string_example
 from jaxmnist.rng import seed_of
 from jaxmnist.string_config import Camera, Page, Strings, Writing

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from jaxmnist.constants import BLANK
-from jaxmnist.generate.augment import MEAN, SD
+from jaxmnist.constants import BLANK, MEAN, SD
 from tools.suites import letters, read_cells, surest
 
 

@@ -1,0 +1,101 @@
+"""`jaxmnist read`: pictures found, read one by one, and printed."""
+
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO
+
+from jaxmnist.errors import UserError
+from jaxmnist.files import read_bounded, user_path
+from jaxmnist.reader.explain import explain
+from jaxmnist.reader.forward import StringNetwork
+from jaxmnist.reader.picture import Picture, open_picture
+from jaxmnist.reader.read import Reading, look_at, read_seen
+
+STDIN = "-"
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
+
+
+def read_command(
+    network: StringNetwork,
+    sources: Sequence[str],
+    *,
+    as_json: bool,
+    explain_in: Path | None,
+    stdin: IO[bytes],
+) -> bool:
+    """Reads pictures and prints a line for each; what is wrong with one stops no other.
+
+    Args:
+      network: that reads them.
+      sources: paths of pictures or of folders of pictures, or `-` for one from standard input.
+      as_json: print an object a line, with boxes and confidences.
+      explain_in: folder for the steps of each picture, as pictures.
+      stdin: where `-` is read.
+
+    Returns:
+      Whether every picture could be opened.
+
+    Raises:
+      UserError: if the folder for the steps cannot be made.
+    """
+    all_opened = True
+    for number, name in enumerate(_find(sources)):
+        try:
+            picture = _open(name, stdin)
+        except UserError as error:
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            all_opened = False
+            continue
+        seen = look_at(picture)
+        (reading,) = read_seen(network, [seen])
+        if explain_in is not None:
+            stem = "stdin" if name == STDIN else Path(name).stem
+            explain(explain_in / f"{number:03d}_{stem}", seen, reading)
+        print(to_json(name, reading) if as_json else f"{name}: {reading.text}".rstrip(), flush=True)
+    return all_opened
+
+
+def to_json(name: str, reading: Reading) -> str:
+    """Returns a reading as an object on one line, as the contract of `jaxmnist read` has it."""
+    lines = [
+        {
+            "text": line.text,
+            "confidence": round(line.confidence, 6),
+            "box": line.box,
+            "digits": [
+                asdict(digit) | {"confidence": round(digit.confidence, 6)} for digit in line.digits
+            ],
+        }
+        for line in reading.lines
+    ]
+    found = {"file": name, "text": reading.text, "lines": lines, "notes": reading.notes}
+    return json.dumps(found, ensure_ascii=False)
+
+
+def _find(sources: Sequence[str]) -> Iterator[str]:
+    """Yields the pictures that are named, and those in folders that are named."""
+    for source in sources:
+        path = user_path(source)
+        if source != STDIN and path.is_dir():
+            pictures = sorted(
+                each
+                for each in path.rglob("*")
+                if each.suffix.lower() in SUFFIXES and each.is_file()
+            )
+            if not pictures:
+                raise UserError(f"{source} has no pictures in it: name a folder that has some.")
+            yield from map(str, pictures)
+        else:
+            yield source
+
+
+def _open(name: str, stdin: IO[bytes]) -> Picture:
+    if name != STDIN:
+        return open_picture(user_path(name))
+    content = io.BytesIO(read_bounded(stdin, Path("standard input")))
+    content.name = "standard input"
+    return open_picture(content)

@@ -1,0 +1,135 @@
+"""The networks of any length in NumPy: what reads a picture without waiting for JAX to start.
+
+Their layers are those of `jaxmnist.models.zoo.sequence_ctc`, and tests hold them equal.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from jaxmnist.constants import DIGITS, MEAN, SD
+from jaxmnist.errors import UserError
+
+Maps = Float[np.ndarray, "batch height width features"]
+Logits = Float[np.ndarray, "batch columns 11"]
+
+COLUMNS, PIXELS = 64, 16  # around a column, and around a pixel: those of `LocalContrast`
+LEAST, LEAST_VARIANCE = 0.2, 1e-3
+EPSILON = 1e-5  # of batch normalisation
+TOGETHER = 16  # canvases that go through the network at once: their maps fit a cache
+
+
+@dataclass(frozen=True)
+class _Conv:
+    """A convolution; batch normalisation and ReLU follow all but the last."""
+
+    kernel: Float[np.ndarray, "rows columns features out"]
+    factor: Float[np.ndarray, " out"]
+    bias: Float[np.ndarray, " out"]
+
+
+@dataclass(frozen=True)
+class StringNetwork:
+    """A network that has logits for every other column of a canvas."""
+
+    convs: tuple[_Conv, ...]
+
+    def logits(self, canvases: UInt8[np.ndarray, "batch 28 width"]) -> Logits:
+        """Returns the logits of canvases, 0 = ground, 255 = ink; their width is a multiple of 4."""
+        parts = [
+            self._apply(canvases[start : start + TOGETHER])
+            for start in range(0, len(canvases), TOGETHER)
+        ]
+        return np.concatenate(parts)
+
+    def _apply(self, canvases: UInt8[np.ndarray, "batch 28 width"]) -> Logits:
+        images = (canvases.astype(np.float32) / 255 - MEAN) / SD
+        x = _space_to_depth(_local_contrast(images[..., None]))
+        *hidden, last = self.convs
+        for number, conv in enumerate(hidden):
+            x = _convolve(x, conv.kernel)
+            if number == 0:
+                x = _max_pool(x)
+            x = np.maximum(x * conv.factor + conv.bias, 0)
+        x = _convolve(x, last.kernel) + last.bias
+        # Two columns of logits for each of the map's.
+        return x.reshape(len(x), -1, DIGITS + 1)
+
+
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> StringNetwork:
+    """Takes the weights of a network of any length, by the names that a weights file has.
+
+    Raises:
+      UserError: if they are of another network.
+    """
+    convs: list[_Conv] = []
+    while f"params.conv{len(convs) + 1}.kernel" in arrays:
+        number = len(convs) + 1
+        kernel = arrays[f"params.conv{number}.kernel"].astype(np.float32)
+        bias = arrays.get(f"params.conv{number}.bias", np.zeros(kernel.shape[-1]))
+        factor = np.ones(kernel.shape[-1])
+        if f"params.batchnorm{number}.scale" in arrays:
+            norm = {name: arrays[f"params.batchnorm{number}.{name}"] for name in ("scale", "bias")}
+            seen = {n: arrays[f"batch_stats.batchnorm{number}.{n}"] for n in ("mean", "var")}
+            factor = norm["scale"] / np.sqrt(seen["var"].astype(np.float64) + EPSILON)
+            bias = norm["bias"] - seen["mean"] * factor
+        convs.append(_Conv(kernel, factor.astype(np.float32), bias.astype(np.float32)))
+    shapes = [conv.kernel.shape for conv in convs]
+    if len(shapes) < 3 or shapes[0][2] != 8 or shapes[-1] != (1, 1, shapes[-1][2], 22):
+        raise UserError(
+            "these are no weights of a network that reads strings of any length: choose those of "
+            "`reader` or `seq`."
+        )
+    return StringNetwork(tuple(convs))
+
+
+def _local_contrast(x: Maps) -> Maps:
+    """Makes canvases independent of polarity, brightness and contrast: `layers.LocalContrast`."""
+    x = x - x.mean((1, 2), keepdims=True)
+    mean = _mean_around(x.mean(1, keepdims=True), 2, COLUMNS)
+    square = _mean_around(np.square(x).mean(1, keepdims=True), 2, COLUMNS)
+    variance = np.maximum(square - np.square(mean), 0)
+    whole = np.square(x).mean((1, 2), keepdims=True)
+    scale = 1 / np.sqrt(variance + LEAST**2 * whole + LEAST_VARIANCE)
+    plain = (x - mean) * scale
+    flat = (x - _mean_around(_mean_around(x, 1, PIXELS), 2, PIXELS)) * scale
+    sign = np.where((flat**3).mean((1, 2), keepdims=True) < 0, -1, 1)
+    return np.concatenate([plain * sign, flat * sign], axis=3).astype(np.float32)
+
+
+def _mean_around(x: Maps, axis: int, window: int) -> Maps:
+    size = x.shape[axis]
+    places = np.arange(size)
+    low = np.maximum(places - window // 2, 0)
+    high = np.minimum(places + window // 2, size)
+    sums = np.cumsum(x, axis=axis, dtype=np.float64)
+    sums = np.concatenate([np.zeros_like(np.take(sums, [0], axis)), sums], axis=axis)
+    counts = (high - low).reshape([size if i == axis else 1 for i in range(x.ndim)])
+    return (np.take(sums, high, axis) - np.take(sums, low, axis)) / counts
+
+
+def _space_to_depth(x: Maps) -> Maps:
+    batch, height, width, features = x.shape
+    blocks = x.reshape(batch, height // 2, 2, width // 2, 2, features)
+    return blocks.transpose(0, 1, 3, 5, 2, 4).reshape(batch, height // 2, width // 2, -1)
+
+
+def _max_pool(x: Maps) -> Maps:
+    batch, height, width, features = x.shape
+    return x.reshape(batch, height // 2, 2, width // 2, 2, features).max((2, 4))
+
+
+def _convolve(x: Maps, kernel: Float[np.ndarray, "rows columns features out"]) -> Maps:
+    """Convolves with stride 1; a kernel of all rows takes the height away, others keep the size."""
+    rows, columns, features, out = kernel.shape
+    down = 0 if rows == x.shape[1] else rows // 2
+    x = np.pad(x, ((0, 0), (down, down), (columns // 2, columns // 2), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(x, (rows, columns), axis=(1, 2))
+    batch, height, width = windows.shape[:3]
+    if rows == columns == 1:
+        flat = x.reshape(-1, features)
+    else:
+        flat = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, rows * columns * features)
+    return (flat @ kernel.reshape(-1, out)).reshape(batch, height, width, out)

@@ -1,0 +1,95 @@
+"""Strokes put together to lines of writing, in the order in which people read them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxmnist.reader.strokes import Box, Stroke, Strokes
+
+LARGE = 0.45  # of the typical size: smaller strokes are parts of digits
+NEAR = 0.3  # of the typical size: how far a part may lie from the rest of its digit
+OVERLAP = 0.25  # of the lower one's height, which two neighbours in a line have in common
+STEEPEST = 0.35  # slope of a line
+NEIGHBOURS = 6  # digits before one that say where the line goes on
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of writing: its strokes from the left to the right."""
+
+    strokes: tuple[Stroke, ...]
+    large: tuple[Stroke, ...]  # those that say where the line is
+
+    @property
+    def box(self) -> Box:
+        boxes = np.array([stroke.box for stroke in self.strokes])
+        left, top = boxes[:, :2].min(0)
+        right, bottom = boxes[:, 2:].max(0)
+        return int(left), int(top), int(right), int(bottom)
+
+    @property
+    def height(self) -> float:
+        """The height of its digits."""
+        heights = [stroke.height for stroke in self.large]
+        widest = max(stroke.width for stroke in self.large)
+        return max(float(np.percentile(heights, 80)), 0.35 * widest)
+
+    def middle(self, x: float) -> float:
+        """Returns how far down the line is at a place along it."""
+        return float(_fit(self.large, self.height)(x))
+
+
+def find_lines(found: Strokes) -> list[Line]:
+    """Returns the lines of a page from top to bottom."""
+    large = [stroke for stroke in found.strokes if stroke.size >= LARGE * found.size]
+    lines: list[list[Stroke]] = []
+    for stroke in sorted(large, key=lambda stroke: stroke.centre[0]):
+        shares = [_in_common(line, stroke) for line in lines]
+        best = int(np.argmax(shares)) if shares else -1
+        if shares and shares[best] > OVERLAP:
+            lines[best].append(stroke)
+        else:
+            lines.append([stroke])
+    parts: list[list[Stroke]] = [[] for _ in lines]
+    for stroke in found.strokes:
+        if stroke.size < LARGE * found.size and lines:
+            distances = [min(_distance(stroke, other) for other in line) for line in lines]
+            nearest = int(np.argmin(distances))
+            if distances[nearest] < NEAR * found.size:
+                parts[nearest].append(stroke)
+    together = [
+        Line(tuple(sorted([*line, *more], key=lambda stroke: stroke.box[0])), tuple(line))
+        for line, more in zip(lines, parts, strict=True)
+    ]
+    return sorted(together, key=lambda line: np.mean([stroke.centre[1] for stroke in line.large]))
+
+
+def _in_common(line: list[Stroke], stroke: Stroke) -> float:
+    """Returns the share of a stroke's height, or the last one's, that lies in the line."""
+    last = line[-1]
+    share = _overlap(stroke, last.box[1], last.box[3])
+    if len(line) > 2:
+        near = line[-NEIGHBOURS:]
+        height = float(np.median([other.height for other in near]))
+        middle = float(_fit(near, height)(stroke.centre[0]))
+        share = max(share, _overlap(stroke, middle - height / 2, middle + height / 2))
+    return share
+
+
+def _overlap(stroke: Stroke, top: float, bottom: float) -> float:
+    common = min(stroke.box[3], bottom) - max(stroke.box[1], top)
+    return common / max(min(stroke.height, bottom - top), 1)
+
+
+def _distance(one: Stroke, other: Stroke) -> float:
+    a, b = one.box, other.box
+    return max(a[0] - b[2], b[0] - a[2], a[1] - b[3], b[1] - a[3], 0)
+
+
+def _fit(strokes: list[Stroke] | tuple[Stroke, ...], height: float) -> np.poly1d:
+    """Returns the straight line through the centres of strokes, level if there are few."""
+    x, y = np.array([stroke.centre for stroke in strokes]).T
+    slope = 0.0
+    if len(strokes) > 2 and np.ptp(x) > 2 * height:
+        slope = float(np.clip(np.polyfit(x, y, 1)[0], -STEEPEST, STEEPEST))
+    return np.poly1d([slope, y.mean() - slope * x.mean()])

@@ -1,0 +1,123 @@
+"""A picture as people have it, brought to numbers: any size, colours, transparency, orientation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from jaxmnist.errors import UserError
+
+LONGEST = 800  # pixels of the longer side that writing is looked for at
+MOST_PIXELS = 200_000_000  # of a picture that is opened: a scan of A4 at 1,200 dpi has 140 million
+ORIENTATION = 0x0112  # the tag of EXIF
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Pixels from 0 (black) to 255 (white), grey or red, green and blue."""
+
+    pixels: UInt8[np.ndarray, "height width"] | UInt8[np.ndarray, "height width 3"]
+    scale: int  # pixels of the original that one pixel is wide and high
+    notes: tuple[str, ...] = ()
+
+
+def open_picture(source: str | Path | IO[bytes]) -> Picture:
+    """Opens a picture file of any kind that Pillow knows.
+
+    Raises:
+      UserError: if it cannot be opened, or is too large.
+    """
+    name = getattr(source, "name", source)
+    try:
+        with Image.open(source) as image:
+            return from_image(image, str(name))
+    except FileNotFoundError:
+        raise UserError(f"{name} does not exist: check the path.") from None
+    except UnidentifiedImageError:
+        raise UserError(
+            f"{name} is no picture that can be read here: use PNG, JPEG, BMP, GIF, TIFF or WebP."
+        ) from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        # By any of these Pillow says that a file is damaged.
+        raise UserError(f"{name} cannot be read as a picture: {error}.") from None
+
+
+def from_image(image: Image.Image, name: str = "the picture") -> Picture:
+    """Takes a Pillow image.
+
+    Raises:
+      UserError: if it is too large.
+    """
+    if image.width * image.height > MOST_PIXELS:
+        raise UserError(
+            f"{name} has {image.width} x {image.height} pixels: make it smaller than "
+            f"{MOST_PIXELS // 1_000_000} million."
+        )
+    # A JPEG file can be decoded at a half, a quarter or an eighth of its size, and faster so.
+    width = image.width
+    image.draft(None, (2 * LONGEST, 2 * LONGEST))
+    scale = round(width / image.width)
+    turned = ImageOps.exif_transpose(image)
+    is_turned = image.getexif().get(ORIENTATION, 1) != 1
+    notes = ("It is turned as its orientation tag says.",) if is_turned else ()
+    plain = _plain(turned)
+    factor = -(-max(plain.size) // LONGEST)
+    if factor > 1:
+        plain = plain.reduce(factor)
+    return Picture(np.asarray(plain), scale * factor, notes)
+
+
+def from_array(array: np.ndarray) -> Picture:
+    """Takes an array (height, width) or (height, width, channels): grey, RGB or RGBA.
+
+    Whole numbers reach up to 255, or to 65,535 if their type does and one is larger than 255;
+    floats and bools up to 1, or floats up to 255 if one is larger than 1.
+
+    Raises:
+      UserError: if it is of another form, or not finite.
+    """
+    array = np.asarray(array)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim not in (2, 3) or array.shape[2:] not in ((), (2,), (3,), (4,)) or not array.size:
+        raise UserError(
+            "a picture is an array (height, width), or (height, width, channels) with 1 to 4 "
+            f"channels, and this one is {array.shape}: transpose it, or pass pictures as a list."
+        )
+    if array.dtype.kind not in "buif":
+        raise UserError(f"a picture holds numbers, and this array {array.dtype}.")
+    if array.dtype != np.uint8:
+        values = array.astype(np.float64)
+        if not np.isfinite(values).all() or values.min() < 0:
+            raise UserError("a picture holds numbers from 0 on, and this array others: scale it.")
+        top = values.max()
+        fulls = {"b": (1,), "f": (1, 255), "u": (255, 65_535), "i": (255, 65_535)}[array.dtype.kind]
+        full = next((full for full in fulls if top <= full), None)
+        if full is None:
+            raise UserError(
+                f"a picture holds numbers up to {fulls[-1]:,}, and this array up to {top:g}: "
+                "scale it."
+            )
+        array = np.round(values * (255 / full)).astype(np.uint8)
+    return from_image(Image.fromarray(array))
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Returns a picture in grey (L) or in colours (RGB), eight bits each."""
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0, neginf=0).clip(0)
+        top = values.max(initial=0)
+        full = next((full for full in (1, 255, 65_535) if top <= full), top)
+        return Image.fromarray(np.round(values * (255 / full)).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        sheet = image.convert("RGBA")
+        seen = np.asarray(sheet.reduce(-(-max(sheet.size) // LONGEST)), np.float64)
+        light = (seen[..., :3].mean(2) * seen[..., 3]).sum() / max(seen[..., 3].sum(), 1)
+        # What is under it is what its ink stands out from.
+        paper = Image.new("RGBA", sheet.size, "white" if light < 128 else "black")
+        paper.alpha_composite(sheet)
+        return paper.convert("RGB")
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
