@@ -125,9 +125,12 @@ class Model:
         Raises:
           UserError: if one cannot be opened, or the network does not read strings of any length.
         """
-        one = isinstance(images, str | Path | Image.Image)
-        one |= isinstance(images, np.ndarray) and (images.ndim < 3 or images.shape[-1] <= 4)
-        return read_pictures(self._string_network, [images] if one else images)  # type: ignore
+        if isinstance(images, np.ndarray):
+            is_one = images.ndim < 3 or (images.ndim == 3 and images.shape[2] <= 4)
+            images = [images] if is_one else list(images)
+        elif isinstance(images, str | Path | Image.Image):
+            images = [images]
+        return read_pictures(self._string_network, images)
 
     @cached_property
     def _string_network(self) -> StringNetwork:
