@@ -1,6 +1,8 @@
 """Strokes put together to lines of writing, in the order in which people read them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -27,16 +29,21 @@ class Line:
         right, bottom = boxes[:, 2:].max(0)
         return int(left), int(top), int(right), int(bottom)
 
-    @property
+    @cached_property
     def height(self) -> float:
         """The height of its digits."""
-        heights = [stroke.height for stroke in self.large]
+        heights = sorted(stroke.height for stroke in self.large)
         widest = max(stroke.width for stroke in self.large)
-        return max(float(np.percentile(heights, 80)), 0.35 * widest)
+        return max(heights[int(0.8 * (len(heights) - 1) + 0.5)], 0.35 * widest)
 
     def middle(self, x: float) -> float:
         """Returns how far down the line is at a place along it."""
-        return float(_fit(self.large, self.height)(x))
+        slope, start = self._straight
+        return start + slope * x
+
+    @cached_property
+    def _straight(self) -> tuple[float, float]:
+        return _fit(self.large, self.height)
 
 
 def find_lines(found: Strokes) -> list[Line]:
@@ -71,7 +78,8 @@ def _in_common(line: list[Stroke], stroke: Stroke) -> float:
     if len(line) > 2:
         near = line[-NEIGHBOURS:]
         height = float(np.median([other.height for other in near]))
-        middle = float(_fit(near, height)(stroke.centre[0]))
+        slope, start = _fit(near, height)
+        middle = start + slope * stroke.centre[0]
         share = max(share, _overlap(stroke, middle - height / 2, middle + height / 2))
     return share
 
@@ -86,10 +94,12 @@ def _distance(one: Stroke, other: Stroke) -> float:
     return max(a[0] - b[2], b[0] - a[2], a[1] - b[3], b[1] - a[3], 0)
 
 
-def _fit(strokes: list[Stroke] | tuple[Stroke, ...], height: float) -> np.poly1d:
-    """Returns the straight line through the centres of strokes, level if there are few."""
+def _fit(strokes: Sequence[Stroke], height: float) -> tuple[float, float]:
+    """Returns slope and start of the straight line through strokes' centres, level if few."""
     x, y = np.array([stroke.centre for stroke in strokes]).T
     slope = 0.0
     if len(strokes) > 2 and np.ptp(x) > 2 * height:
-        slope = float(np.clip(np.polyfit(x, y, 1)[0], -STEEPEST, STEEPEST))
-    return np.poly1d([slope, y.mean() - slope * x.mean()])
+        away = x - x.mean()
+        slope = float(away @ y / (away @ away))
+        slope = min(max(slope, -STEEPEST), STEEPEST)
+    return slope, float(y.mean() - slope * x.mean())

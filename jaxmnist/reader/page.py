@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 
-from jaxmnist.reader.ink import Ink, find_ink, to_page
+import numpy as np
+from PIL import Image
+
+from jaxmnist.reader.ink import Ink, Page, find_ink, to_page
 from jaxmnist.reader.lines import Line, find_lines
 from jaxmnist.reader.picture import Picture
 from jaxmnist.reader.strokes import Strokes, find_strokes
 
+AFAR = 400  # pixels of the longer side of a page that is looked at from afar
 CLEARANCE = 4  # widths of a stroke, that paper is looked at with around it
 
 
@@ -23,15 +27,13 @@ class Writing:
 def find_writing(picture: Picture) -> Writing:
     """Finds the lines of writing in a picture.
 
-    Paper is looked at twice: the second time so closely around the strokes that neither shadows
-    nor a vignette look like ink.
+    Paper is looked at twice: first from afar, to see how wide the strokes are, and then so closely
+    around them that neither shadows nor a vignette look like ink.
     """
     page = to_page(picture)
-    ink = find_ink(page)
+    far = -(-max(page.light.shape) // AFAR)
+    small = Image.fromarray(page.light).reduce(far) if far > 1 else page.light
+    thickness = far * find_strokes(find_ink(Page(np.asarray(small), page.ink_is_dark))).thickness
+    ink = find_ink(page, CLEARANCE * thickness + 2 if thickness else None)
     strokes = find_strokes(ink)
-    if strokes.strokes:
-        closer = find_ink(page, CLEARANCE * strokes.thickness + 2)
-        found = find_strokes(closer)
-        if found.strokes:
-            ink, strokes = closer, found
     return Writing(ink, strokes, tuple(find_lines(strokes)), page.ink_is_dark)

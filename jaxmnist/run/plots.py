@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from PIL import Image, ImageDraw, ImageFont
 
 from jaxmnist.constants import BLANK, MEAN, SD, SIDE
 from jaxmnist.tasks import Task, as_text
@@ -14,6 +15,7 @@ Panel = tuple[
     Float[np.ndarray, "_ 28 _"], Int[np.ndarray, "_ _"], Int[np.ndarray, "_ _"]
 ]  # images, predicted and true labels
 RIGHT, WRONG = "#1a7f37", "#cf222e"
+SCALE = 3  # pixels of a sheet for one of a canvas
 STYLE: Any = {"font.size": 15, "axes.spines.top": False, "axes.spines.right": False}
 
 
@@ -88,47 +90,40 @@ def draw_predictions(
       title: stands above the grid.
       panels: for each suite the canvases, the predicted and the true labels, in display order.
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
-
     widest = max(images.shape[2] for images, _, _ in panels.values())
-    # Of a cell, in pixels: a canvas, the text above it, and room.
+    # In pixels of a canvas: a cell has room for the text above it, and the sheet for its own.
     across, down = max(widest + 6, 48), SIDE + 18
+    names, head = 44, 16
     columns = max(len(images) for images, _, _ in panels.values())
-    with matplotlib.rc_context(STYLE):
-        # One axis for all canvases: one for each took a second and a half more.
-        figure = Figure(figsize=(0.032 * (across * columns + 36), 0.032 * down * len(panels) + 0.4))
-        FigureCanvasAgg(figure)
-        axis = figure.subplots()
-        axis.set_axis_off()
-        sheet = np.ones((down * len(panels), across * columns))
-        for row, (suite, (images, predicted, labels)) in enumerate(panels.items()):
-            top = row * down + down - SIDE
-            axis.text(
-                -5, top + SIDE / 2, suite.replace("_", "\n"), ha="right", va="center", fontsize=15
+    size = SCALE * (names + across * columns), SCALE * (head + down * len(panels))
+    # Not by matplotlib: an image on its axes is resampled as floats, in half a gigabyte.
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+    small, large = (ImageFont.load_default(points) for points in (20, 23))
+
+    def write(x: float, y: float, text: str, anchor: str, colour: str = "black") -> None:
+        font = large if colour != "black" else small
+        draw.text((SCALE * x, SCALE * y), text, colour, font, anchor, align="right")
+
+    write(size[0] / SCALE / 2, head / 2, title, "mm")
+    for row, (suite, (images, predicted, labels)) in enumerate(panels.items()):
+        top = head + row * down + down - SIDE
+        write(names - 5, top + SIDE / 2, suite.replace("_", "\n"), "rm")
+        for column, (image, guess, truth) in enumerate(zip(images, predicted, labels, strict=True)):
+            width = image.shape[1]
+            left = names + column * across + (across - width) // 2
+            pixels = np.clip(np.round(255 * (image * SD + MEAN)), 0, 255).astype(np.uint8)
+            canvas = Image.fromarray(pixels).resize(
+                (SCALE * width, SCALE * SIDE), Image.Resampling.NEAREST
             )
-            for column, (image, guess, truth) in enumerate(
-                zip(images, predicted, labels, strict=True)
-            ):
-                width = image.shape[1]
-                left = column * across + (across - width) // 2
-                sheet[top : top + SIDE, left : left + width] = image * SD + MEAN
-                corner = left - 0.5, top - 0.5
-                axis.add_patch(Rectangle(corner, width, SIDE, fill=False, edgecolor="#8c959f"))
-                right = (guess == truth).all()
-                text = format_labels(guess)
-                if not right:
-                    text += f", not {format_labels(truth)}"
-                axis.text(
-                    left + width / 2, top - 3, text, ha="center", fontsize=17,
-                    color=RIGHT if right else WRONG,
-                )  # fmt: skip
-        axis.imshow(sheet, cmap="gray", vmin=0, vmax=1)
-        axis.set(xlim=(-0.5, across * columns), ylim=(down * len(panels), 0))
-        axis.set_title(title, parse_math=False)  # a $ is a $
-        figure.savefig(path, dpi=100, bbox_inches="tight")
+            place = SCALE * left, SCALE * top
+            sheet.paste(canvas, place)
+            corner = place[0] + canvas.width, place[1] + canvas.height
+            draw.rectangle((place[0] - 1, place[1] - 1, *corner), outline="#8c959f")
+            right = (guess == truth).all()
+            text = format_labels(guess) + ("" if right else f", not {format_labels(truth)}")
+            write(left + width / 2, top - 3, text, "ms", RIGHT if right else WRONG)
+    sheet.save(path)
 
 
 def format_labels(labels: Int[np.ndarray, " k"]) -> str:
