@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
+from PIL import Image
 
 from jaxmnist.constants import SIDE
 from jaxmnist.reader.ink import Ink
@@ -19,6 +20,7 @@ TALLEST = 26  # and of the whole line
 SWAY = 0.15  # of a digit's height, by which it may stand above or below the line
 MARGIN = 4  # columns without ink at both ends
 WIDEST_GAP = 14  # columns between two digits: more say nothing
+EMPTY = 38  # of 255: a column that is darker has no ink
 BRIGHT = 0.7  # share of the ink's pixels that do not become white
 
 
@@ -34,18 +36,32 @@ def to_canvas(ink: Ink, found: Strokes, line: Line) -> Canvas:
     """Draws a line, without what is around it, level, at the size of MNIST's digits."""
     pieces, left = _levelled(ink.strength, found, line)
     rows = np.flatnonzero(pieces.max(1) > found.level)
-    low, high = (rows[0], rows[-1] + 1) if rows.size else (0, len(pieces))
+    low, high = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, len(pieces))
     scale = max(line.height / DIGIT, (high - low) / TALLEST)
     width = int(np.ceil(pieces.shape[1] / scale)) + 2 * MARGIN
-    down = _resampling(SIDE, scale, (low + high) / 2 / scale - SIDE / 2, len(pieces))
-    across = _resampling(width, scale, -MARGIN, pieces.shape[1])
-    small = down @ pieces @ across.T
+    small = _resampled(pieces, (low + high) / 2 - SIDE / 2 * scale, -MARGIN * scale, scale, width)
     strong = np.sort(small[small > 0.3 * small.max()])
     if strong.size:
-        small = np.clip(small / strong[int(BRIGHT * (strong.size - 1))], 0, 1)
+        white = int(strong[int(BRIGHT * (strong.size - 1))])
+        small = np.minimum((small.astype(np.int32) * 255 + white // 2) // white, 255)
     kept = _without_wide_gaps(small)
     columns = left + (kept + 0.5 - MARGIN) * scale
-    return Canvas(np.round(255 * small[:, kept]).astype(np.uint8), columns)
+    return Canvas(small[:, kept].astype(np.uint8), columns)
+
+
+def _resampled(
+    pieces: Grey, top: float, left: float, scale: float, width: int
+) -> UInt8[np.ndarray, "28 width"]:
+    """Returns pieces with pixels that are `scale` old ones wide, from a corner outside them.
+
+    By a triangle of twice a new pixel's width: bilinear, and without aliases where it gets smaller.
+    """
+    # As much ground around as the new pixels reach.
+    spare = int(np.ceil(max(scale * SIDE, -left))) + 2
+    image = Image.fromarray(np.pad(pieces, spare))
+    x, y = left + spare, top + spare
+    box = x, y, min(x + width * scale, image.width), min(y + SIDE * scale, image.height)
+    return np.asarray(image.resize((width, SIDE), Image.Resampling.BILINEAR, box))
 
 
 def _levelled(strength: Grey, found: Strokes, line: Line) -> tuple[Grey, int]:
@@ -82,19 +98,8 @@ def _shift(line: Line, stroke: Stroke, middle: float) -> int:
     return round(y - sway - middle)
 
 
-def _resampling(size: int, scale: float, start: float, old: int) -> Float[np.ndarray, "size old"]:
-    """Returns the weights of old pixels in each new one, which is `scale` of them wide.
-
-    A triangle of twice a new pixel's width: bilinear, and without aliases where it gets smaller.
-    """
-    centres = (np.arange(size) + 0.5 + start) * scale
-    reach = max(scale, 1.0)
-    far = np.abs(np.arange(old)[None] + 0.5 - centres[:, None]) / reach
-    return np.clip(1 - far, 0, None) / reach
-
-
-def _without_wide_gaps(small: Float[np.ndarray, "28 width"]) -> Int[np.ndarray, " kept"]:
+def _without_wide_gaps(small: Int[np.ndarray, "28 width"]) -> Int[np.ndarray, " kept"]:
     """Returns the columns that remain when gaps are no wider than in training."""
     column = np.arange(small.shape[1])
-    last_ink = np.maximum.accumulate(np.where(small.max(0) >= 0.15, column, -1))
+    last_ink = np.maximum.accumulate(np.where(small.max(0) >= EMPTY, column, -1))
     return np.flatnonzero(column - last_ink <= WIDEST_GAP)

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 from PIL import Image
 
 from jaxmnist.reader.morphology import Grey, closed, mean_around, percentile
 from jaxmnist.reader.picture import Picture
 
-COARSE = 200  # pixels of the longer side that the paper is looked at with
+COARSE, COARSEST = 200, 100  # pixels of the longer side: of the paper, and of the whole page
 WIDEST = 0.35  # of the shorter side: no stroke is wider
 DARKEST = 20  # paper is no darker: in black corners ink cannot be seen
 
@@ -33,7 +32,7 @@ class Ink:
 def to_page(picture: Picture) -> Page:
     """Chooses the colour in which ink stands out, and its polarity."""
     grey = _grey(picture.pixels)
-    is_dark = _ink_is_dark(_coarse(grey))
+    is_dark = _ink_is_dark(_coarse(grey, COARSEST))
     return Page(grey if is_dark else 255 - grey, is_dark)
 
 
@@ -50,15 +49,15 @@ def find_ink(page: Page, widest: float | None = None) -> Ink:
     light = page.light
     if widest is None:
         widest = WIDEST * min(light.shape)
-    paper = np.maximum(_paper(light, widest), DARKEST)
+    paper = np.maximum(_paper(light, widest), DARKEST).astype(np.uint16)
     left = (light.astype(np.uint16) * 255 + paper // 2) // paper  # the share that is left of it
     strength = 255 - np.minimum(left, 255)
     strength -= np.minimum(strength, percentile(np.bincount(strength[::2, ::2].reshape(-1)), 0.5))
     return Ink(strength.astype(np.uint8), _noise(light))
 
 
-def _coarse(grey: Grey) -> Grey:
-    factor = -(-max(grey.shape) // COARSE)
+def _coarse(grey: Grey, longest: int) -> Grey:
+    factor = -(-max(grey.shape) // longest)
     return np.asarray(Image.fromarray(grey).reduce(factor)) if factor > 1 else grey
 
 
@@ -68,7 +67,7 @@ def _grey(pixels: np.ndarray) -> Grey:
         return pixels
     image = Image.fromarray(pixels)
     candidates = [image.convert("L"), *image.split()]
-    coarse = image.reduce(-(-max(image.size) // COARSE))
+    coarse = image.reduce(-(-max(image.size) // COARSEST))
     clear = [_clearness(np.asarray(each)) for each in (coarse.convert("L"), *coarse.split())]
     clear[0] *= 1.15  # three channels have less noise than one
     return np.asarray(candidates[int(np.argmax(clear))])
@@ -111,15 +110,8 @@ def _ink_is_dark(grey: Grey) -> bool:
 
 def _paper(light: Grey, widest: float) -> Grey:
     """Returns the paper's light, without dark strokes."""
-    coarse = _coarse(light)
+    coarse = _coarse(light, COARSE)
     size = max(3, round(widest * max(coarse.shape) / max(light.shape)) | 1)
     smooth = mean_around(closed(coarse, size, size), max(3, size // 2 | 1))
-    rows, columns = (_between(*sizes) for sizes in zip(coarse.shape, light.shape, strict=True))
-    return np.round(rows @ smooth.astype(np.float32) @ columns.T).astype(np.uint16)
-
-
-def _between(size: int, wanted: int) -> Float[np.ndarray, "wanted size"]:
-    """Returns the weights of bilinear interpolation along one side."""
-    place = np.clip((np.arange(wanted) + 0.5) * size / wanted - 0.5, 0, size - 1)
-    weights = np.clip(1 - np.abs(place[:, None] - np.arange(size)[None]), 0, None)
-    return weights.astype(np.float32)
+    paper = Image.fromarray(np.round(smooth).astype(np.uint8))
+    return np.asarray(paper.resize(light.shape[::-1], Image.Resampling.BILINEAR))

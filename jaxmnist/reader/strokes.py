@@ -161,8 +161,7 @@ def _pieces(mask: Mask, strength: Grey) -> _Pieces:
     flat = strength.reshape(-1)
     ends = np.stack([runs.first, runs.first + runs.stop - runs.start], axis=1).reshape(-1)
     ends = np.minimum(ends, flat.size - 1)  # what follows the last pixel is not looked at
-    sums = np.concatenate([[0], flat.cumsum(dtype=np.int64)])
-    amounts = sums[runs.first + runs.stop - runs.start] - sums[runs.first]
+    amounts = np.add.reduceat(flat, ends, dtype=np.int64)[::2]
     peaks = np.maximum.reduceat(flat, ends)[::2]
     return _Pieces(
         runs,
