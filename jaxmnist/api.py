@@ -195,7 +195,7 @@ class Model:
         path = self.run / "config.json"
         match read_json(path):
             case {"data": {"source": str(name), "dir": str(folder), "verify": bool(verify)}}:
-                if folder and not user_path(folder).is_dir():  # they have moved
+                if folder and not user_path(folder).exists():  # they have moved
                     if not os.environ.get(VARIABLE):
                         raise UserError(
                             f"{folder}, where the digits of this run lay, is no folder: set "
