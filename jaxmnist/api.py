@@ -272,7 +272,7 @@ def evaluate(weights: Model | str | Path, data: Any) -> Scores:
     Args:
       weights: what `load` returns or takes.
       data: the name of an evaluation suite; the path of an npz or CSV file, or of a folder of idx
-        files; or images and labels (x, y).
+        files or pictures (docs/your_data.md); or images and labels (x, y).
 
     Returns:
       `n`, `loss`, and `accuracy`, or `exact_sequence_accuracy`, `digit_accuracy` and `by_length`.

@@ -267,6 +267,20 @@ def test_old_files_are_bounded_by_their_length(tmp_path: Path) -> None:
             read_pth(path)
 
 
+def test_any_changed_byte_of_an_old_file_is_refused_or_harmless(tmp_path: Path) -> None:
+    path = tmp_path / "old.pth"
+    torch.save({"weight": torch.arange(3.0)}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    refused = 0
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 9]) + content[place + 1 :])
+        try:
+            read_pth(path)
+        except UserError:
+            refused += 1
+    assert refused > len(content) / 3
+
+
 def test_what_lies_beside_weights_does_not_run(expected: Any, tmp_path: Path) -> None:
     with nothing_runs(tmp_path / "ran") as pickled:
         # The call of mkdir as one more entry of a checkpoint: its opcodes, without PROTO and STOP.
