@@ -417,7 +417,11 @@ FOLDERS: list[Case] = [
     ),
     (
         f"{MODELS} --config.data.source=dir --config.data.dir=mine.npz",
-        "is not a folder: set config.data.dir",
+        "mine.npz needs images, x_train, and their labels, y_train: name",
+    ),
+    (
+        f"{MODELS} --config.data.source=dir --config.data.dir=run/config.json",
+        "config.json has no parts to train on and to test with: give a folder",
     ),
     (f"{MODELS} --config.data.source=dir --config.data.dir=run", "put MNIST's four files there"),
     (f"{MODELS} --config.data.source=dir --config.data.dir=digits", "not MNIST's own.*: fetch it"),
@@ -476,7 +480,8 @@ GIANT = npy(IMAGES).replace(b"(2, 28, 28)", b"(9" + b"0" * 8 + b",28,28)")
 
 OWN_IMAGES: list[Case] = [
     ("jaxmnist evaluate --run run --data none.npz", r"none.npz does not exist: name a file"),
-    ("jaxmnist evaluate --run run --data run/model.txt", "not a readable npz file.*: name"),
+    ("jaxmnist evaluate --run run --data run/model.txt", "not a table of numbers .*: correct"),
+    ("jaxmnist evaluate --run run --data run/config.json", "not a readable npz file.*: name"),
     (OWN, "not a readable npz file", write("mine.npz", b"")),
     (OWN, "not a readable npz file", change("mine.npz", lambda old: old[:-30])),
     (OWN, "not a readable npz file", change("mine.npz", flip_middle)),
@@ -503,7 +508,7 @@ OWN_IMAGES: list[Case] = [
     (OWN, "header of x does not agree", archive(PACKED | {"x.npy": npy(IMAGES)[:-1]})),
     (OWN, "x holds Python objects, which are never loaded: give numbers", npz(x=OBJECTS, y=LABELS)),
     (OWN, "y holds Python objects, which are never loaded: give numbers", npz(x=IMAGES, y=OBJECTS)),
-    (OWN, r"x has values from 200\.0 to .*: make it", npz(x=IMAGES + 200.0, y=LABELS)),
+    (OWN, r"x has values from 200\.5 to .*: make it", npz(x=IMAGES + 200.5, y=LABELS)),
     (OWN, "x has values from nan", npz(x=np.full_like(IMAGES, np.nan, np.float32), y=LABELS)),
     (OWN, r"shape \(2, 27, 28\); make it uint8 \(N, 28, W\)", npz(x=IMAGES[:, 1:], y=LABELS)),
     (OWN, r"shape \(2, 783\); make it", npz(x=IMAGES.reshape(2, -1)[:, 1:], y=LABELS)),

@@ -250,7 +250,7 @@ def test_images_and_labels_belong_together(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_test_digits_alone(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"has no test images .*: give a folder of idx files"):
+    with pytest.raises(UserError, match=r"has no test images: give a folder of idx files"):
         read(tmp_path)
     idx(tmp_path / "qmnist-test-images-idx3-ubyte", IMAGES)
     idx(tmp_path / "qmnist-test-labels-idx2-int", QMNIST, 12)
