@@ -222,7 +222,7 @@ class Model:
         path = self.run / "config.json"
         match read_json(path):
             case {"data": {"source": str(name), "dir": str(folder), "verify": bool(verify)}}:
-                if folder and not user_path(folder).is_dir():  # they have moved
+                if folder and not user_path(folder).exists():  # they have moved
                     if not os.environ.get(VARIABLE):
                         raise UserError(
                             f"{folder}, where the digits of this run lay, is no folder: set "
@@ -299,7 +299,7 @@ def evaluate(weights: Model | str | Path, data: Any) -> Scores:
     Args:
       weights: what `load` returns or takes.
       data: the name of an evaluation suite; the path of an npz or CSV file, or of a folder of idx
-        files; or images and labels (x, y).
+        files or pictures (docs/your_data.md); or images and labels (x, y).
 
     Returns:
       `n`, `loss`, and `accuracy`, or `exact_sequence_accuracy`, `digit_accuracy` and `by_length`.

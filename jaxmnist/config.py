@@ -51,7 +51,7 @@ class Data(Group):
         "auto", "where digits come from; auto: folder, download or fallback",
         "auto", "tfds", "dir", "digits8x8",
     )  # fmt: skip
-    dir: str = text("", "folder of the four idx files; empty: $JAXMNIST_DATA")
+    dir: str = text("", "folder of MNIST or digits in another form; empty: $JAXMNIST_DATA")
     verify: bool = switch(True, "refuse files that are not MNIST's own")
     train_examples: int = whole(55_000, "digits to train on")
     validation_examples: int = whole(5_000, "digits held out from training", low=0)

@@ -41,12 +41,12 @@ examples:
   jaxmnist evaluate --run runs/seq --suite rotation       one of them
   jaxmnist evaluate --run runs/seq --data mine.npz --json your own labelled images
 
-  jaxmnist evaluate --weights theirs.pth                  a PyTorch state dict of a published model
+  jaxmnist evaluate --weights theirs.pth                  a published model of PyTorch
 
 An npz file holds x, uint8 (N,28,28) or (N,28,W), 0 = ground and 255 = ink, or floats from 0 to 1,
 and y, (N,) or (N,K) padded with 10; without y the answers are printed. Keras's mnist.npz, Kaggle's
-train.csv and a folder of idx files (its test digits) are read, too. Accuracies are printed in
-percent, and are fractions in JSON.
+train.csv, npy, folders of idx files (their test digits) and of pictures called by their digits
+(3/a.png) are read, too. Accuracies are printed in percent, and are fractions in JSON.
 """
 
 

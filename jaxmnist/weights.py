@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +20,7 @@ from jaxmnist.data.dataset import TITLES
 from jaxmnist.errors import UserError
 from jaxmnist.files import atomic_write
 from jaxmnist.formats.identify import identify
+from jaxmnist.formats.kinds import SAFETENSORS, TORCH, kind_of
 from jaxmnist.formats.pth import read_pth
 from jaxmnist.formats.safetensors_files import read_arrays
 from jaxmnist.models.network import Architecture, Network, Weights
@@ -100,16 +100,23 @@ def weights_sha256(weights: Weights) -> str:
 
 
 def load_weights(path: Path) -> Loaded:
-    """Reads a file that `save_weights` wrote, or a state dict of PyTorch, `.pth` or safetensors.
+    """Reads a file that `save_weights` wrote, or what PyTorch wrote, `.pth` or safetensors.
 
-    Nothing in it is ever executed.
+    Of a checkpoint or a whole module the state dict is taken. Nothing in it is ever executed.
 
     Raises:
       UserError: if the file is missing, damaged, not finite, or does not fit the network it names;
         or if a state dict fits none.
     """
-    if os.path.isfile(path) and (is_zipfile(path) or _is_named_as_torch(path)):
-        return _from_state_dict(path, read_pth(path))
+    if os.path.isfile(path):  # False, too, where a name is too long
+        kind = kind_of(path)
+        if kind == TORCH or (not kind and path.suffix in TORCH_SUFFIXES):
+            return _from_state_dict(path, read_pth(path))
+        if kind not in ("", SAFETENSORS):
+            raise UserError(
+                f"{path} is {kind}, and no weights file that is read: use a run's, or a state dict "
+                "of a published model that torch.save or safetensors wrote."
+            )
     flat, entries = read_arrays(path)
     if "jaxmnist" not in entries:
         return _from_state_dict(path, flat)
@@ -141,26 +148,17 @@ def load_weights(path: Path) -> Loaded:
     return Loaded(network, weights, task, metadata)
 
 
-def _is_named_as_torch(path: Path) -> bool:
-    """Returns whether a file is called as torch.save's are, and begins as no safetensors file."""
-    if path.suffix not in TORCH_SUFFIXES:
-        return False
-    try:
-        with path.open("rb") as file:
-            return file.read(9)[8:] != b"{"
-    except OSError:  # the reader of safetensors files says so
-        return False
-
-
 def _from_state_dict(path: Path, state: Mapping[str, np.ndarray]) -> Loaded:
     """Takes a state dict for the weights of the model that it fits, to be tested on MNIST."""
-    converted = {n for n, array in state.items() if array.dtype in (np.float16, np.float64)}
+    other = (np.float16, np.float64, jnp.bfloat16)
+    converted = {n for n, array in state.items() if array.dtype in other}
     state = {n: array.astype(np.float32) if n in converted else array for n, array in state.items()}
     try:
         found = identify(state)
     except UserError as error:
         raise UserError(f"{path} cannot be used: {error}") from None
-    _check_finite(path, state)
+    own = {n: array for n, array in state.items() if n.startswith(found.prefix)}
+    _check_finite(path, own)
     network = create_network(found.model, max_length=found.max_length)
     metadata = Metadata(
         name=found.model,
@@ -173,8 +171,18 @@ def _from_state_dict(path: Path, state: Mapping[str, np.ndarray]) -> Loaded:
     )
     variables = jax.tree.map(jnp.asarray, dict(found.variables))
     weights = Weights(variables["params"], variables.get("batch_stats", {}))
-    notes = [f"{path} is read as the state dict of {found.model}."]
-    if converted:
+    place = f", by its entries {found.prefix}*" if found.prefix else ""
+    notes = [f"{path} is read as the state dict of {found.model}{place}."]
+    if found.others:
+        more = ", ..." if len(found.others) > 4 else ""
+        notes += [f"Left out, as no part of it: {', '.join(found.others[:4])}{more}."]
+    if any(
+        name.replace("running_var", "num_batches_tracked") not in own
+        for name in own
+        if name.endswith(".running_var")
+    ):
+        notes += ["Its batch normalisations have counted no batches, which is taken as 0."]
+    if converted & own.keys():
         notes += ["Its numbers of another precision are read as float32."]
     if found.max_length > 1:
         notes += [f"It is taken to read at most {found.max_length} digits."]

@@ -417,7 +417,11 @@ FOLDERS: list[Case] = [
     ),
     (
         f"{MODELS} --config.data.source=dir --config.data.dir=mine.npz",
-        "is not a folder: set config.data.dir",
+        "mine.npz needs images, x_train, and their labels, y_train: name",
+    ),
+    (
+        f"{MODELS} --config.data.source=dir --config.data.dir=run/config.json",
+        "config.json has no parts to train on and to test with: give a folder",
     ),
     (f"{MODELS} --config.data.source=dir --config.data.dir=run", "put MNIST's four files there"),
     (f"{MODELS} --config.data.source=dir --config.data.dir=digits", "not MNIST's own.*: fetch it"),
@@ -469,13 +473,15 @@ FOLDERS: list[Case] = [
 
 IMAGES = np.zeros((2, 28, 28), np.uint8)
 LABELS = np.zeros(2, int)
+COLOURED = np.stack([IMAGES, IMAGES, IMAGES + 1], axis=3)
 OBJECTS = np.array([Malice("it ran"), Malice("it ran")])
 PACKED = {"x.npy": npy(IMAGES), "y.npy": npy(LABELS)}
 GIANT = npy(IMAGES).replace(b"(2, 28, 28)", b"(9" + b"0" * 8 + b",28,28)")
 
 OWN_IMAGES: list[Case] = [
     ("jaxmnist evaluate --run run --data none.npz", r"none.npz does not exist: name a file"),
-    ("jaxmnist evaluate --run run --data run/model.txt", "not a readable npz file.*: name"),
+    ("jaxmnist evaluate --run run --data run/model.txt", "not a table of numbers .*: correct"),
+    ("jaxmnist evaluate --run run --data run/config.json", "not a readable npz file.*: name"),
     (OWN, "not a readable npz file", write("mine.npz", b"")),
     (OWN, "not a readable npz file", change("mine.npz", lambda old: old[:-30])),
     (OWN, "not a readable npz file", change("mine.npz", flip_middle)),
@@ -502,11 +508,11 @@ OWN_IMAGES: list[Case] = [
     (OWN, "header of x does not agree", archive(PACKED | {"x.npy": npy(IMAGES)[:-1]})),
     (OWN, "x holds Python objects, which are never loaded: give numbers", npz(x=OBJECTS, y=LABELS)),
     (OWN, "y holds Python objects, which are never loaded: give numbers", npz(x=IMAGES, y=OBJECTS)),
-    (OWN, r"x has values from 200\.0 to .*: make it", npz(x=IMAGES + 200.0, y=LABELS)),
+    (OWN, r"x has values from 200\.5 to .*: make it", npz(x=IMAGES + 200.5, y=LABELS)),
     (OWN, "x has values from nan", npz(x=np.full_like(IMAGES, np.nan, np.float32), y=LABELS)),
     (OWN, r"shape \(2, 27, 28\); make it uint8 \(N, 28, W\)", npz(x=IMAGES[:, 1:], y=LABELS)),
     (OWN, r"shape \(2, 783\); make it", npz(x=IMAGES.reshape(2, -1)[:, 1:], y=LABELS)),
-    (OWN, r"shape \(2, 28, 28, 3\); make", npz(x=np.stack([IMAGES] * 3, axis=3), y=LABELS)),
+    (OWN, r"shape \(2, 28, 28, 3\); make .* colours", npz(x=COLOURED, y=LABELS)),
     (OWN, r"shape \(0, 28, 28\); make .* at least one", npz(x=IMAGES[:0], y=LABELS[:0])),
     (OWN, "y is float64 .*; make it integers", npz(x=IMAGES, y=LABELS + 0.5)),
     (OWN, "y is <U5 .*; make it integers", npz(x=IMAGES, y=np.array(["seven", "2"]))),
@@ -547,7 +553,7 @@ WEIGHTS: list[Case] = [
     ("jaxmnist evaluate --weights none", "none does not exist: name a weights file"),
     ("jaxmnist evaluate --weights run", "run is a folder: name a file"),
     (f"jaxmnist evaluate --weights {'x' * 300}", UNREADABLE),
-    ("jaxmnist evaluate --weights mine.npz", "a zip archive, but not one that torch.save wrote"),
+    ("jaxmnist evaluate --weights mine.npz", r"an npz file of x\.npy, y\.npy, and no weights"),
     (EVALUATE, UNREADABLE, write(FILE, b"")),
     (EVALUATE, UNREADABLE, change(FILE, cut)),
     (EVALUATE, UNREADABLE, change(FILE, lambda old: old[:20])),
@@ -610,23 +616,23 @@ PTH_FILES: list[Case] = [
     ("read_pth none.pth model_3", "none.pth is not a file: name one that torch.save wrote"),
     ("read_pth run model_3", "run is not a file: name one"),
     ("read_pth model_3.pth model_1", "the state dict has .* entries and the network .*: use"),
-    ("read_pth mine.npz model_3", "not one that torch.save wrote: load it in PyTorch and"),
+    ("read_pth mine.npz model_3", "an npz file of .*, not one that torch.save wrote: load it in"),
     (
         PTH,
-        "cut short, or older than PyTorch 1.6: load it",
+        "a zip archive that is cut short: load it",
         change("model_3.pth", cut),
     ),
-    (PTH, "cut short, or older than PyTorch 1.6: load it", write("model_3.pth", b"")),
+    (PTH, "cut short, or nothing that torch.save wrote: load", write("model_3.pth", b"")),
     (PTH, "not a readable PyTorch file .*: load it", change("model_3.pth", flip_middle)),
     (PTH, "it is compressed, which .*: load it", members({}, zipfile.ZIP_DEFLATED)),
     (PTH, "not a readable PyTorch file .*: load it", members({"archive/data/0": b"1234"})),
     (PTH, "not a readable PyTorch file .*: load it", members({"archive/data.pkl": b"\x80\x02}"})),
     (PTH, "data.pkl has more than .*: load it", members({"archive/data.pkl": b"}" * 2**21})),
-    (PTH, "more than named tensors: load it", members({"archive/data.pkl": b"\x80\x02]."})),
+    (PTH, "a list, and no named tensors: load it", members({"archive/data.pkl": b"\x80\x02]."})),
     (PTH, "not little-endian: on another machine", members({"archive/byteorder": b"big"})),
     (
         PTH,
-        "asks for '.*mkdir': use",
+        "asks for '.*mkdir', and no named tensors: load",
         members({"archive/data.pkl": pickle.dumps(Malice("it ran"), 2)}),
     ),
     (PTH, "has 36 entries and the network 37: use", pth(lambda state: state.popitem())),

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from jaxmnist.constants import DIGITS, SIDE
+from jaxmnist.data.dataset import Dataset
 from jaxmnist.errors import UserError
 from jaxmnist.files import Readable, read_bounded
 
@@ -45,6 +46,63 @@ def read_labels(path: Path) -> tuple[UInt8[np.ndarray, " n"], str]:
         wrong = labels.max() if labels.max() >= DIGITS else labels.min()
         raise UserError(f"{path} holds the label {wrong}; labels must be digits 0 to 9.")
     return labels.astype(np.uint8), digest
+
+
+def digest(array: UInt8[np.ndarray, "..."]) -> str:
+    """Returns the sha256 of the bytes of an idx file that holds this array."""
+    magic = IMAGES_MAGIC if array.ndim > 1 else LABELS_MAGIC
+    header = b"".join(number.to_bytes(4, "big") for number in (magic, *array.shape))
+    return hashlib.sha256(header + array.tobytes()).hexdigest()
+
+
+def read_test_part(folder: Path) -> Dataset:
+    """Reads the test digits of a folder of idx files, whatever they are.
+
+    Raises:
+      UserError: if a file is missing or damaged.
+    """
+    images, labels = (
+        find_file(folder, f"t10k-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
+    )
+    return pair(folder, "test", read_images(images)[0], read_labels(labels)[0])
+
+
+def find_file(folder: Path, file: str) -> Path:
+    """Returns where one of the four files is, packed or not, as its copies in the wild are named.
+
+    `train-images.idx3-ubyte` has a dot, QMNIST has names of its own, torchvision puts the files
+    into MNIST/raw, and some archives unpack each into a folder of its name.
+    """
+    split = "train" if file.startswith("train") else "test"
+    kind = "images-idx3-ubyte" if "images" in file else "labels-idx2-int"
+    spellings = (file, file.replace("-idx", ".idx"), f"qmnist-{split}-{kind}")
+    names = [f"{name}{end}" for end in (".gz", "") for name in spellings]
+    inner = ("", "raw", "MNIST/raw", *spellings)
+    paths = [folder / each / name for each in inner for name in names]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def labels_beside(images: Path) -> Path | None:
+    """Returns the file of labels that belongs to a file of images, by its name, if it is there."""
+    name = images.name.replace("images", "labels").replace("idx3", "idx1")
+    paths = [images.with_name(name), images.with_name(name.replace("idx1-ubyte", "idx2-int"))]
+    return next((path for path in paths if path.is_file() and path != images), None)
+
+
+def pair(place: Path, split: str, images: np.ndarray, labels: np.ndarray) -> Dataset:
+    """Puts images and labels together.
+
+    Raises:
+      UserError: if there are not as many of each, or none.
+    """
+    if len(images) != len(labels):
+        raise UserError(
+            f"{place} has {len(images):,} {split} images but {len(labels):,} labels: "
+            "the files do not belong together, fetch both again."
+        )
+    if not len(labels):
+        raise UserError(f"{place} has no {split} examples: fetch the files again.")
+    return Dataset(images, labels)
 
 
 def _read(path: Path, *magics: int) -> tuple[Integer[np.ndarray, "..."], str]:

@@ -19,14 +19,14 @@ def pad_images(where: str, images: np.ndarray, max_length: int | None) -> Images
     Args:
       where: names them in errors.
       images: (N, 28, W) with W up to 28 * max_length: whole numbers from 0 to 255, floats from 0 to
-        1, or bools; the largest number is ink. (N, 784), (N, 28, W, 1) and (N, 1, 28, W) are such
-        images, too.
+        1, or bools; the largest number is ink. (N, 784), (N, 28, W, 1), (N, 1, 28, W) and (28, W)
+        are such images, too, and so is (N, 28, W, 3) if it is grey.
       max_length: how many digits the network reads; None: any number.
 
     Raises:
       UserError: if they are of another form.
     """
-    images = _three_axes(images)
+    given, images = images.shape, _three_axes(images)
     if (
         images.ndim != 3
         or images.shape[1] != SIDE
@@ -34,14 +34,15 @@ def pad_images(where: str, images: np.ndarray, max_length: int | None) -> Images
         or images.dtype.kind not in "buif"
     ):
         raise UserError(
-            f"{where} x is {images.dtype} of shape {images.shape}; "
-            "make it uint8 (N, 28, W), 0 = ground, 255 = ink, of at least one image."
+            f"{where} x is {images.dtype} of shape {given}; make it uint8 (N, 28, W), 0 = ground, "
+            f"255 = ink, of at least one image{_other_axes(given)}."
         )
     width = images.shape[2] + -images.shape[2] % COLUMN if max_length is None else SIDE * max_length
     if images.shape[2] > width:
         raise UserError(
             f"{where} the images are {images.shape[2]} pixels wide, "
-            f"but this network reads at most {width}: cut them, or train a longer one."
+            f"but this network reads at most {width}: cut them, or train a longer one"
+            f"{_other_axes(given)}."
         )
     if len(images) * SIDE * width > UNPACKED_LIMIT:
         raise UserError(
@@ -57,11 +58,28 @@ def _three_axes(images: np.ndarray) -> np.ndarray:
     """Returns images as (N, 28, W), if their shape can mean nothing else."""
     if images.ndim == 2 and images.shape[1] == SIDE * SIDE:
         return images.reshape(-1, SIDE, SIDE)
-    if images.ndim == 4 and images.shape[3] == 1 and images.shape[1] == SIDE:
-        return images[..., 0]
+    if images.ndim == 2 and images.shape[0] == SIDE:
+        return images[None]
+    if images.ndim == 4 and images.shape[1] == SIDE and images.shape[3] in (1, 3):
+        grey = images[..., 0]
+        return grey if (images == grey[..., None]).all() else images
     if images.ndim == 4 and images.shape[1] == 1:
         return images[:, 0]
     return images
+
+
+def _other_axes(shape: tuple[int, ...]) -> str:
+    """Says what other axes may mean."""
+    if shape[:2] == (SIDE, SIDE):
+        return " (if the last axis counts the images, put it first)"
+    if len(shape) == 3 and SIDE in shape[::2]:
+        return (
+            " (if its axes are in another order, transpose it: rows, then columns; if digits stand "
+            "below each other, put them side by side)"
+        )
+    if len(shape) == 4 and 3 in shape:
+        return " (if its axis of 3 are colours, take their mean; if digits, put them side by side)"
+    return ""
 
 
 def _levels(where: str, images: np.ndarray) -> Images:
@@ -70,10 +88,12 @@ def _levels(where: str, images: np.ndarray) -> Images:
         return images.astype(np.uint8) * np.uint8(255)
     if images.dtype.kind == "f" and low >= 0 and high <= 1:  # false for NaN, too
         return images.astype(np.float32) * np.float32(255)
-    if images.dtype.kind == "f" or not 0 <= low <= high <= 255:
+    whole = images.dtype.kind != "f" or (images == np.round(images)).all()
+    if not (whole and 0 <= low <= high <= 255):
+        changed = " (if a mean was taken away, add it again)" if -100 < low < 0 else ""
         raise UserError(
             f"{where} x has values from {low} to {high}: make it whole numbers from 0 = ground to "
-            "255 = ink, or floats from 0 to 1."
+            f"255 = ink, or floats from 0 to 1{changed}."
         )
     if high == 1:
         raise UserError(
@@ -100,6 +120,8 @@ def pad_labels(
       UserError: if they are of another form.
     """
     labels = _class_numbers(labels, max_length)
+    if labels.ndim == 0 and images == 1:
+        labels = labels[None]
     if labels.dtype.kind not in "iu" or labels.ndim not in (1, 2) or not labels.size:
         raise UserError(
             f"{where} y is {labels.dtype} of shape {labels.shape}; "
@@ -119,7 +141,7 @@ def pad_labels(
     if not has_blank and (labels[:, 0] == BLANK).any():
         raise UserError(
             f"{where} y has an image with nothing on it (10), but this network always reads a "
-            "digit: leave such images out."
+            "digit: leave such images out, or write 0 if 10 stands for that."
         )
     if (labels[:, max_length:] != BLANK).any():
         raise UserError(

@@ -1,6 +1,5 @@
-"""Images that people bring, with or without labels: npz, CSV, or a folder of idx files."""
+"""Images that people bring, with or without labels, in a file or a folder of any form."""
 
-import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +7,20 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from jaxmnist.constants import SIDE
+from jaxmnist.data import idx
+from jaxmnist.data.found import Found, Split
 from jaxmnist.data.images import Images, is_one_hot, pad_images, pad_labels
-from jaxmnist.data.npz import read_npz
-from jaxmnist.data.sources import read_test_digits
+from jaxmnist.data.npz import has_npy, read_npy, read_npy_folder, read_npz
+from jaxmnist.data.pictures import find_pictures, is_picture, read_picture, read_pictures
+from jaxmnist.data.tables import is_table, read_table
 from jaxmnist.errors import UserError
-from jaxmnist.files import read_bounded
+from jaxmnist.formats.kinds import IDX_IMAGES, NPY, kind_of
 
-PIXELS = SIDE * SIDE
-LABEL_NAMES = ("label", "labels", "y", "class", "digit", "target")
+TABLES = ("mnist_{}.csv", "mnist_{}.csv.gz", "{}.csv", "{}.csv.gz")
+FORMS = (
+    "idx files with MNIST's names, pictures in folders called 0 to 9, mnist_test.csv, or "
+    "test_images.npy and test_labels.npy"
+)
 
 
 @dataclass(frozen=True)
@@ -32,97 +36,89 @@ def read_labelled(path: Path, max_length: int | None, *, has_blank: bool = True)
     """Reads images and labels and pads both on the right to sequences of `max_length`.
 
     Args:
-      path: an npz file; a CSV file of rows of 784 pixels and perhaps a label; or a folder of idx
-        files, whose test digits are taken.
+      path: an npz or npy file; a table of rows of 784 pixels and perhaps a label; an idx file of
+        images; a picture; or a folder of such files, whose test digits are taken.
       max_length: how many digits the network reads; None: any number.
       has_blank: whether it has a class for nothing.
 
     Raises:
       UserError: if there is none, or it is damaged, or not of this form.
     """
-    notes: list[str] = []
-    labels: np.ndarray | None
-    if os.path.isdir(path):  # False, too, where a name is too long
-        test = read_test_digits(path)
-        images, labels = np.asarray(test.images), np.asarray(test.labels)
-        notes.append(f"{path}: its {len(labels):,} test digits are taken")
-    elif path.suffix.lower() == ".csv":
-        images, labels = read_csv(path)
-    else:
-        images, labels, (x, y) = read_npz(path)
-        if (x, y) not in (("x", "y"), ("x", "")):
-            notes.append(f"{path}: {x}{f' and {y}' if y else ''} are taken for images and labels")
+    images, labels, notes = read_part(path, "any", square=max_length == 1)
     padded = pad_images(f"{path}:", images, max_length)
-    if images.ndim != 3:
-        notes.append(f"{path}: images of shape {images.shape[1:]} are read as rows of 28x28 pixels")
+    notes = notes + [f"{path}: {note}" for note in _image_notes(images)]
     if labels is None:
         notes.append(f"{path} has no labels: the answers are all there is to say")
         return Labelled(padded, None, notes)
-    found = pad_labels(f"{path}:", labels, len(images), max_length, has_blank=has_blank)
+    found = pad_labels(f"{path}:", labels, len(padded), max_length, has_blank=has_blank)
     if labels.dtype.kind in "biuf" and is_one_hot(labels, max_length):
         notes.append(f"{path}: labels of shape {labels.shape[1:]} are read as one-hot")
+    if labels.dtype.kind in "US":
+        notes.append(f"{path}: labels are texts, of which every character is read as a digit")
     return Labelled(padded, found, notes)
 
 
-def read_csv(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Reads rows of 784 pixels and perhaps a label, under a line of names or none.
+def read_part(path: Path, split: Split, *, square: bool) -> Found:
+    """Reads images and labels as they lie there; the readers of each form say which they take.
 
-    Without names a label comes first; else the column of that name is it.
+    Args:
+      path: as for `read_labelled`.
+      split: which digits, where there are both.
+      square: whether pictures must be as wide as high.
 
     Raises:
-      UserError: if it is missing, damaged, or of another form.
+      UserError: if there are none, or they are damaged.
     """
-    try:
-        if not path.is_file():
-            path.stat()
-            raise UserError(f"{path} is no file: name a CSV file.")
-        with path.open("rb") as file:
-            text = bytes(read_bounded(file, path)).decode("utf-8-sig")
-        first, _, rest = text.partition("\n")
-        delimiter = ";" if first.count(";") > first.count(",") else ","
-        names = [name.strip().strip('"').lower() for name in first.split(delimiter)]
-        header = not _are_numbers(names) or names[-2:] == [str(PIXELS - 2), str(PIXELS - 1)]
-        lines = rest if header else text
-        if not lines.strip():
-            raise UserError(f"{path} has no rows: give one for every image.")
-        rows = np.loadtxt(
-            io.StringIO(lines), np.float32, delimiter=delimiter, ndmin=2, quotechar='"'
-        )
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: name a CSV file.") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): check it.") from None
-    except ValueError as error:  # not numbers, rows of other lengths, or not UTF-8
-        reason = str(error).partition("; use")[0].rstrip(".")
-        raise UserError(f"{path} is not a table of numbers ({reason}): correct it.") from None
-    if rows.shape[1] not in (PIXELS, PIXELS + 1):
-        raise UserError(
-            f"{path} has {rows.shape[1]} columns: give rows of 784 pixels, or of a label and 784 "
-            "pixels."
-        )
-    if rows.shape[1] == PIXELS:
-        return _whole(rows), None
-    label = 0
-    if header:
-        named = [number for number, name in enumerate(names) if name in LABEL_NAMES]
-        if len(named) != 1:
-            raise UserError(
-                f"{path} has 785 columns, and its first line does not say which is the label: call "
-                "that one label."
-            )
-        label = named[0]
-    return _whole(np.delete(rows, label, axis=1)), _whole(rows[:, label])
+    if os.path.isdir(path):  # False, too, where a name is too long
+        if split == "any" and idx.find_file(path, "t10k-images-idx3-ubyte").is_file():
+            test = idx.read_test_part(path)
+            note = f"{path}: its {len(test):,} test digits are taken"
+            return Found(np.asarray(test.images), np.asarray(test.labels), [note])
+        if root := find_pictures(path, split):
+            return read_pictures(root, square=square)
+        if has_npy(path, split):
+            return read_npy_folder(path, split)
+        if table := _find_table(path, split):
+            images, labels, notes = read_table(table)
+            return Found(images, labels, [f"{table} is read", *notes])
+        part = "test" if split == "any" else split
+        raise UserError(f"{path} has no {part} images: give a folder of {FORMS}; or name a file.")
+    if is_table(path):
+        return read_table(path)
+    if is_picture(path):
+        return read_picture(path, square=square)
+    kind = kind_of(path)
+    if IDX_IMAGES in kind:
+        digits, beside = idx.read_images(path)[0], idx.labels_beside(path)
+        if beside is None:
+            return Found(digits, None, [])
+        both = idx.pair(path, "test", digits, idx.read_labels(beside)[0])
+        return Found(digits, np.asarray(both.labels), [f"{beside} is taken for the labels"])
+    return read_npy(path) if kind == NPY else read_npz(path, split)
 
 
-def _are_numbers(words: list[str]) -> bool:
-    try:
-        [float(word) for word in words]
-    except ValueError:
-        return False
-    return True
+def has_part(path: Path, split: Split) -> bool:
+    """Returns whether there are digits of a part in another form than idx files."""
+    if not os.path.isdir(path):
+        return True
+    return bool(find_pictures(path, split) or has_npy(path, split) or _find_table(path, split))
 
 
-def _whole(values: np.ndarray) -> np.ndarray:
-    """Returns numbers as integers, if they are some that may be pixels or labels."""
-    sound = np.isfinite(values).all() and np.abs(values).max() < 2**31
-    return values.astype(np.int32) if sound and (values == values.round()).all() else values
+def _find_table(folder: Path, split: Split) -> Path | None:
+    part = "test" if split == "any" else split
+    paths = [folder / name.format(part) for name in TABLES]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _image_notes(images: np.ndarray) -> list[str]:
+    """Says what images are taken for, where that is not plain."""
+    notes = []
+    if images.ndim != 3:
+        shape = images.shape[1:] if images.ndim != 2 or len(images) != 28 else images.shape
+        notes.append(f"images of shape {shape} are read as rows of 28x28 pixels")
+    if images.dtype.kind == "f":
+        most = 1 if images.max() <= 1 else 255
+        notes.append(f"floats from 0 to {most} are read, {most} as ink")
+    if images.dtype.kind == "b":
+        notes.append("True is read as ink")
+    return notes

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import threading
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from jaxmnist.config import Data
 from jaxmnist.constants import SIDE
 from jaxmnist.data import idx
 from jaxmnist.data.dataset import Dataset, Splits, dataset_name
+from jaxmnist.data.found import PARTS
+from jaxmnist.data.images import pad_images, pad_labels
+from jaxmnist.data.labelled import has_part, read_part
 from jaxmnist.errors import UserError
 from jaxmnist.files import user_path
 from jaxmnist.runtime import cache_folder
@@ -111,9 +115,16 @@ def _from_folder(folder: str, verify: bool) -> Source:
             "name it in data.dir)."
         )
     path = user_path(given)
-    if not os.path.isdir(path):  # False, too, where a name is too long
+    if not os.path.exists(path):  # False, too, where a name is too long
         place = "config.data.dir" if folder else VARIABLE
         raise UserError(f"{given} is not a folder: set {place} to MNIST's folder.")
+    if not path.is_dir() and not (path.is_file() and zipfile.is_zipfile(path)):
+        raise UserError(
+            f"{path} has no parts to train on and to test with: give a folder with both, or an npz "
+            "file of x_train, y_train, x_test and y_test."
+        )
+    if has_part(path, "train"):
+        return _read_parts(path, verify=verify)
     return read_folder(path, source="dir", verify=verify)
 
 
@@ -125,47 +136,48 @@ def read_folder(folder: Path, *, source: str, verify: bool) -> Source:
     """
     arrays, official = {}, True
     for file, expected in OFFICIAL.items():
-        path = _find(folder, file)
+        path = idx.find_file(folder, file)
         read = idx.read_images if "images" in file else idx.read_labels
         arrays[file], digest = read(path)
-        if digest != expected:
-            official = False
-            if verify:
-                raise UserError(_not_official(path, digest))
-    train = _pair(folder, "train", *list(arrays.values())[:2])
-    test = _pair(folder, "t10k", *list(arrays.values())[2:])
-    return Source(train, test, source, official)
+        official &= _is_official(path, digest, expected, verify=verify)
+    return _as_source(folder, list(arrays.values()), source, official=official)
 
 
-def read_test_digits(folder: Path) -> Dataset:
-    """Reads the test digits of a folder of idx files, whatever they are.
+def _read_parts(path: Path, *, verify: bool) -> Source:
+    """Reads training and test digits of any other form that `read_part` reads, and checks them.
 
     Raises:
-      UserError: if a file is missing or damaged.
+      UserError: if one is missing or damaged, or (with `verify`) not MNIST's own.
     """
-    images, labels = (
-        _find(folder, f"t10k-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
-    )
-    if not images.exists():
-        raise UserError(
-            f"{folder} has no test images ({images.name}): give a folder of idx files with MNIST's "
-            "names, or an npz or CSV file."
-        )
-    return _pair(folder, "t10k", idx.read_images(images)[0], idx.read_labels(labels)[0])
+    arrays: list[np.ndarray] = []
+    for split in PARTS:
+        found = read_part(path, split, square=True)
+        for note in found.notes:
+            print(note, file=sys.stderr, flush=True)
+        if found.labels is None:
+            raise UserError(f"{path} has no labels of its {split} digits: give them.")
+        images = pad_images(f"{path} ({split}):", found.images, 1)
+        if images.dtype != np.uint8:
+            images = np.rint(images).astype(np.uint8)
+        labels = pad_labels(f"{path} ({split}):", found.labels, len(images), 1, has_blank=False)
+        arrays += [images, labels[:, 0].astype(np.uint8)]
+    checked = zip(arrays, OFFICIAL.values(), strict=True)
+    official = [
+        _is_official(path, idx.digest(array), expected, verify=verify)
+        for array, expected in checked
+    ]
+    return _as_source(path, arrays, "dir", official=all(official))
 
 
-def _find(folder: Path, file: str) -> Path:
-    """Returns where one of the four files is, packed or not, as its copies in the wild are named.
+def _is_official(path: Path, digest: str, expected: str, *, verify: bool) -> bool:
+    if digest != expected and verify:
+        raise UserError(_not_official(path, digest))
+    return digest == expected
 
-    `train-images.idx3-ubyte` has a dot, QMNIST has names of its own, and torchvision puts the files
-    into MNIST/raw.
-    """
-    split = "train" if file.startswith("train") else "test"
-    kind = "images-idx3-ubyte" if "images" in file else "labels-idx2-int"
-    spellings = (file, file.replace("-idx", ".idx"), f"qmnist-{split}-{kind}")
-    names = [f"{name}{end}" for end in (".gz", "") for name in spellings]
-    paths = [folder / inner / name for inner in ("", "raw", "MNIST/raw") for name in names]
-    return next((path for path in paths if path.exists()), paths[0])
+
+def _as_source(place: Path, arrays: list[np.ndarray], source: str, *, official: bool) -> Source:
+    train, test = idx.pair(place, "train", *arrays[:2]), idx.pair(place, "test", *arrays[2:])
+    return Source(train, test, source, official)
 
 
 def _not_official(path: Path, digest: str) -> str:
@@ -176,17 +188,6 @@ def _not_official(path: Path, digest: str) -> str:
         f"{path} is not MNIST's own file (sha256 {digest[:12]}...): fetch it again, "
         "or train with config.data.verify=False if these digits are meant."
     )
-
-
-def _pair(folder: Path, split: str, images: np.ndarray, labels: np.ndarray) -> Dataset:
-    if len(images) != len(labels):
-        raise UserError(
-            f"{folder} has {len(images):,} {split} images but {len(labels):,} labels: "
-            "the files do not belong together, fetch both again."
-        )
-    if not len(labels):
-        raise UserError(f"{folder} has no {split} examples: fetch the files again.")
-    return Dataset(images, labels)
 
 
 def in_cache() -> bool:

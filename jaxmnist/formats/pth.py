@@ -1,8 +1,9 @@
-"""Files that hold a PyTorch state dict, read and written without PyTorch.
+"""Files that torch.save wrote, read and written without PyTorch.
 
-`.pth` is what torch.save writes since PyTorch 1.6: a zip archive of a pickle, `data.pkl`, and one
-member of raw numbers for each storage, which the pickle refers to by key. formats/safe_pickle.py
-interprets that pickle and cannot call anything; no unpickler is used.
+Since PyTorch 1.6 that is a zip archive of a pickle, `data.pkl`, and one member of raw numbers for
+each storage, which the pickle refers to by key; before, a few pickles in a row, and the storages
+behind them. formats/safe_pickle.py interprets pickles and cannot call anything; no unpickler is
+used.
 """
 
 import io
@@ -10,14 +11,24 @@ import math
 import pickle
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxmnist.errors import UserError
 from jaxmnist.files import atomic_write
-from jaxmnist.formats.safe_pickle import ORDERED_DICT, TENSOR, read_entries
+from jaxmnist.formats.kinds import OLD_PYTORCH, kind_of
+from jaxmnist.formats.safe_pickle import (
+    ORDERED_DICT,
+    TENSOR,
+    Storage,
+    describe,
+    named_tensors,
+    read_pickle,
+)
 from jaxmnist.formats.zip_members import ZIP_ERRORS
 
 LARGEST = 2**30  # bytes that a file may unpack to; the largest published one has 40 million
@@ -25,27 +36,39 @@ LONGEST = 2**20  # bytes of its pickle; with 44 entries it has 4 thousand
 DTYPES = {
     "DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8",
     "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1",
-    "BoolStorage": "?",
+    "BoolStorage": "?", "BFloat16Storage": jnp.bfloat16,
 }  # fmt: skip
 STORAGES = {np.dtype(code): name for name, code in DTYPES.items()}
+OLD_PROTOCOL = 1001  # of all files before PyTorch 1.6
 RESAVE = "load it in PyTorch and write it again with torch.save(model.state_dict(), ...)"
 
 
 def read_pth(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads the state dict that torch.save wrote, in its order; nothing in it is ever executed.
+    """Reads the named tensors of what torch.save wrote, in their order; nothing is ever executed.
+
+    Of a state dict these are its entries. In a checkpoint, a dictionary that holds one, they are
+    called as in `model.conv1.weight`; a whole module and TorchScript have those of their state
+    dict. Whatever else the file holds is left out.
 
     Raises:
-      UserError: if the file is missing, damaged, not a zip archive (before PyTorch 1.6),
-        compressed, larger than `LARGEST`, or holds anything else than named tensors.
+      UserError: if the file is missing, damaged, compressed, larger than `LARGEST`, or has no
+        named tensors.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} is not a file: name one that torch.save wrote.")
     try:
-        if not zipfile.is_zipfile(path):
-            raise UserError(f"it is cut short, or older than PyTorch 1.6: {RESAVE}.")
-        with zipfile.ZipFile(path) as archive:
-            return _read_archive(archive)
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                return _read_archive(archive, path)
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise UserError(f"it has more than {LARGEST:,} bytes: {RESAVE}.")
+        if not content.startswith(OLD_PYTORCH):
+            kind = kind_of(path) or "cut short, or nothing that torch.save wrote"
+            raise UserError(f"it is {kind}: {RESAVE}.")
+        return _read_old(content)
     except UserError as error:
         raise UserError(f"{path} cannot be used: {error}") from None
     except (*ZIP_ERRORS, LookupError) as error:  # LookupError: a member or a key is not there
@@ -53,29 +76,75 @@ def read_pth(path: str | Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} is not a readable PyTorch file ({problem}): {RESAVE}.") from None
 
 
-def _read_archive(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
-    if sum(member.file_size for member in archive.infolist()) > LARGEST:
-        raise UserError(f"it unpacks to more than {LARGEST:,} bytes: {RESAVE}.")
-    # zipfile compares with the stated size only after unpacking, so no compression is accepted.
-    if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-        raise UserError(f"it is compressed, which torch.save does not do: {RESAVE}.")
+def _read_archive(archive: zipfile.ZipFile, path: Path) -> dict[str, np.ndarray]:
     members = archive.namelist()
     folders = [name.removesuffix("/data.pkl") for name in members if name.endswith("/data.pkl")]
     if len(folders) != 1:
-        raise UserError(f"it is a zip archive, but not one that torch.save wrote: {RESAVE}.")
+        raise UserError(f"it is {kind_of(path)}, not one that torch.save wrote: {RESAVE}.")
     folder = folders[0]
+    # The sources of TorchScript are compressed, and not read.
+    read = [one for one in archive.infolist() if not one.filename.startswith(f"{folder}/code/")]
+    if sum(member.file_size for member in read) > LARGEST:
+        raise UserError(f"it unpacks to more than {LARGEST:,} bytes: {RESAVE}.")
+    # zipfile compares with the stated size only after unpacking, so no compression is accepted.
+    if any(member.compress_type != zipfile.ZIP_STORED for member in read):
+        raise UserError(f"it is compressed, which torch.save does not do: {RESAVE}.")
     if f"{folder}/byteorder" in members and archive.read(f"{folder}/byteorder") != b"little":
         raise UserError(f"its numbers are not little-endian: on another machine, {RESAVE}.")
     if archive.getinfo(f"{folder}/data.pkl").file_size > LONGEST:
         raise UserError(f"its data.pkl has more than {LONGEST:,} bytes: {RESAVE}.")
-    entries = read_entries(archive.read(f"{folder}/data.pkl"))
-    if entries is None or any(tensor.storage.kind not in DTYPES for tensor in entries.values()):
-        raise UserError(f"it holds more than named tensors: {RESAVE}.")
-    storages: dict[str, bytes] = {}
+    tree, _ = read_pickle(io.BytesIO(archive.read(f"{folder}/data.pkl")))
+    return _arrays(tree, lambda storage: archive.read(f"{folder}/data/{storage.key}"))
+
+
+def _read_old(content: bytes) -> dict[str, np.ndarray]:
+    """Reads the pickles of a version, a machine, the content and its storages' keys, then those."""
+    place = len(OLD_PYTORCH)
+
+    def next_pickle() -> tuple[Any, dict[str, Storage]]:
+        nonlocal place
+        stream = io.BytesIO(content[place : place + LONGEST])
+        found = read_pickle(stream)
+        place += stream.tell()
+        return found
+
+    (version, _), (machine, _), (tree, storages), (keys, _) = (next_pickle() for _ in range(4))
+    if version != OLD_PROTOCOL or not isinstance(machine, dict) or not isinstance(keys, list):
+        raise ValueError("another version of torch.save")
+    if machine.get("little_endian") is not True:
+        raise UserError(f"its numbers are not little-endian: on another machine, {RESAVE}.")
+    numbers = {}
+    for key in keys:  # each with a count before it
+        (count,) = struct.unpack_from("<q", content, place)
+        size = count * np.dtype(DTYPES[storages[key].kind]).itemsize
+        start, place = place + 8, place + 8 + size
+        if not start <= place <= len(content):
+            raise ValueError("a storage is cut short")
+        numbers[key] = memoryview(content)[start:place]
+    return _arrays(tree, lambda storage: numbers[storage.key])
+
+
+def _arrays(tree: Any, read: Callable[[Storage], bytes | memoryview]) -> dict[str, np.ndarray]:
+    """Returns the named tensors of a file; `read` gives the numbers of a storage."""
+    entries = named_tensors(tree)
+    if not entries:
+        raise UserError(f"{describe(tree)}, and no named tensors: {RESAVE}.")
+    if odd := [name for name, tensor in entries.items() if tensor.storage.kind not in DTYPES]:
+        kind = entries[odd[0]].storage.kind
+        raise UserError(f"its {odd[0]} is a {kind!r}, of numbers that are not read: {RESAVE}.")
+    if (
+        sum(
+            math.prod(tensor.shape) * np.dtype(DTYPES[tensor.storage.kind]).itemsize
+            for tensor in entries.values()
+        )
+        > LARGEST
+    ):
+        raise ValueError("the tensors are too large")  # one number, repeated over and over
+    storages: dict[str, bytes | memoryview] = {}
     state = {}
     for name, (storage, offset, shape, strides) in entries.items():
         if storage.key not in storages:
-            storages[storage.key] = archive.read(f"{folder}/data/{storage.key}")
+            storages[storage.key] = read(storage)
         numbers = np.frombuffer(storages[storage.key], DTYPES[storage.kind])
         state[name] = _strided(numbers, offset, shape, strides)
     return state
@@ -87,10 +156,10 @@ def _strided(
     """Views part of a storage; offset and strides count elements, and come from the file."""
     # The bounds are checked in Python's integers: NumPy's own check can overflow.
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
+    if 0 in shape and min(shape) == 0:
+        return np.empty(shape, storage.dtype)
     if min((offset, *strides)) < 0 or min((1, *shape)) < 1 or last >= storage.size:
         raise ValueError("a tensor reaches beyond its storage")
-    if math.prod(shape) * storage.itemsize > LARGEST:  # one number, repeated over and over
-        raise ValueError("a tensor is too large")
     steps = [step * storage.itemsize for step in strides]
     return np.ndarray(shape, storage.dtype, storage, offset * storage.itemsize, steps)
 
@@ -136,7 +205,7 @@ def _pickle(state: Mapping[str, np.ndarray]) -> bytes:
         )
         return name_of(*TENSOR) + arguments + pickle.REDUCE
 
-    empty = name_of(*ORDERED_DICT) + pickle.EMPTY_TUPLE + pickle.REDUCE
+    empty = name_of(*ORDERED_DICT.split(".")) + pickle.EMPTY_TUPLE + pickle.REDUCE
     items = (text(name) + tensor(key, array) for key, (name, array) in enumerate(state.items()))
     start = pickle.PROTO + b"\x02" + empty
     return start + pickle.MARK + b"".join(items) + pickle.SETITEMS + pickle.STOP

@@ -1,22 +1,32 @@
-"""An interpreter for the pickle of a PyTorch state dict that cannot call anything.
+"""An interpreter for the pickles that torch.save writes, which cannot call anything.
 
 A pickle is a program. Python's unpickler, even with a list of permitted names, can be made to
 allocate room for billions of objects, or to hash nested tuples for ever. This interpreter knows
-only the opcodes with which torch.save writes named tensors, and refuses all others.
+containers, numbers, text and tensors. Whatever else a pickle asks for becomes an `Object`, which
+has the name of what would make it and does nothing; no module is ever imported.
 """
 
 import pickletools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any, NamedTuple
 
-from jaxmnist.errors import UserError
-
-ORDERED_DICT = "collections", "OrderedDict"
+ORDERED_DICT = "collections.OrderedDict"
 TENSOR = "torch._utils", "_rebuild_tensor_v2"
+TENSORS = {".".join(TENSOR), "torch._utils._rebuild_tensor"}  # the second before PyTorch 0.4
+PARAMETERS = {"torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"}
+WITH_ATTRIBUTES = "torch._tensor._rebuild_from_type_v2"
 TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+VALUES = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+DEEPEST = 20  # containers around a tensor; a module in a module takes two
+LONGEST_NAME = 200  # characters; what has a longer one is left out
+MOST_TEXT = 1 << 24  # characters of all names
+SHOWN = 4  # entries of what is described
 
 
 class Storage(NamedTuple):
-    """A tensor's numbers: the archive's member `data/KEY`."""
+    """A tensor's numbers, by their key in the file."""
 
     kind: str  # such as FloatStorage
     key: str
@@ -34,25 +44,85 @@ class Tensor(NamedTuple):
 class _Name(NamedTuple):
     """The name of something in a module, which is never imported."""
 
-    module: str
-    name: str
+    dotted: str
 
 
-def read_entries(pickled: bytes) -> dict[str, Tensor] | None:
-    """Returns the named tensors that a pickle describes, None if it describes anything else.
+@dataclass(eq=False)
+class Object:
+    """What the pickle would make by calling something, if anybody called it."""
+
+    made_by: str  # such as torch.nn.modules.conv.Conv2d
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+def read_pickle(stream: BytesIO) -> tuple[Any, dict[str, Storage]]:
+    """Reads one pickle; the stream then stands behind it.
+
+    Returns:
+      What it describes, and all storages that it names, by key.
 
     Raises:
-      UserError: if it names anything that a state dict does not need.
-      ValueError: if it is damaged.
+      ValueError: if it is damaged, or has opcodes that torch.save does not need.
     """
     try:
-        return _interpret(pickled)
+        return _interpret(stream)
     # An opcode that finds the stack too short, or something else on it than it needs.
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"a damaged pickle, {type(error).__name__}: {error}") from error
 
 
-def _interpret(pickled: bytes) -> dict[str, Tensor] | None:
+def named_tensors(tree: Any) -> dict[str, Tensor]:
+    """Returns all tensors in dictionaries and modules, by the names that a state dict gives them.
+
+    A tensor of a dictionary in a dictionary is `outer.inner`. What has a number for a name, such as
+    the state of an optimizer, or lies in a list, belongs to no state dict.
+
+    Raises:
+      ValueError: if they are too many.
+    """
+    found: dict[str, Tensor] = {}
+    length = 0
+    seen: set[int] = set()  # dictionaries may hold one another, or themselves
+
+    def walk(node: Any, name: str, depth: int) -> Iterator[tuple[str, Tensor]]:
+        if isinstance(node, Tensor):
+            yield name, node
+        elif isinstance(node, dict | Object) and id(node) not in seen and depth < DEEPEST:
+            seen.add(id(node))
+            entries = node.attributes if isinstance(node, Object) else node
+            if isinstance(node, Object) and "_modules" in entries:  # a torch.nn.Module
+                for part in ("_parameters", "_buffers", "_modules"):
+                    yield from walk(entries.get(part), name, depth + 1)
+                return
+            for key, value in entries.items():
+                yield from walk(value, f"{name}.{key}" if name else key, depth + 1)
+
+    for name, tensor in walk(tree, "", 0):
+        found[name] = tensor
+        length += len(name)
+        if length > MOST_TEXT:
+            raise ValueError("too many tensors")
+    return found
+
+
+def describe(tree: Any) -> str:
+    """Says in a few words what a pickle holds."""
+    if isinstance(tree, Object):
+        return f"it asks for {tree.made_by!r}"
+    if isinstance(tree, dict):
+        parts = [f"{key[:40]!r} ({_kind(value)})" for key, value in tree.items()][:SHOWN]
+        return f"it holds {', '.join(parts) or 'nothing'}{', ...' if len(tree) > SHOWN else ''}"
+    return f"it holds a {_kind(tree)}"
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Object):
+        return value.made_by
+    return "None" if value is None else type(value).__name__.lower()
+
+
+def _interpret(stream: BytesIO) -> tuple[Any, dict[str, Storage]]:
+    storages: dict[str, Storage] = {}
     stack: list[Any] = []
     below: list[list[Any]] = []  # the stacks under the marks
     memo: dict[int, Any] = {}
@@ -63,14 +133,18 @@ def _interpret(pickled: bytes) -> dict[str, Tensor] | None:
         return above
 
     argument: Any
-    for opcode, argument, _ in pickletools.genops(pickled):
+    for opcode, argument, _ in pickletools.genops(stream):
         match opcode.name:
             case "PROTO" | "FRAME" | "STOP":
                 pass
-            case "BINUNICODE" | "SHORT_BINUNICODE" | "BININT" | "BININT1" | "BININT2" | "LONG1":
+            case "BINUNICODE" | "SHORT_BINUNICODE" | "BINSTRING" | "SHORT_BINSTRING":
+                stack.append(argument)
+            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT":
+                stack.append(argument)
+            case "BINBYTES" | "SHORT_BINBYTES":
                 stack.append(argument)
             case "NEWTRUE" | "NEWFALSE" | "NONE":
-                stack.append(opcode.name == "NEWTRUE")
+                stack.append(VALUES[opcode.name])
             case "BINPUT" | "LONG_BINPUT":
                 memo[argument] = stack[-1]
             case "MEMOIZE":
@@ -86,6 +160,14 @@ def _interpret(pickled: bytes) -> dict[str, Tensor] | None:
             case "TUPLE":
                 items = tuple(pop_to_mark())  # first: it replaces the stack
                 stack.append(items)
+            case "EMPTY_LIST":
+                stack.append([])
+            case "APPEND":
+                value = stack.pop()
+                _append(stack[-1], [value])
+            case "APPENDS":
+                values = pop_to_mark()
+                _append(stack[-1], values)
             case "EMPTY_DICT":
                 stack.append({})
             case "SETITEM":
@@ -94,47 +176,72 @@ def _interpret(pickled: bytes) -> dict[str, Tensor] | None:
             case "SETITEMS":
                 pairs = pop_to_mark()
                 _set(stack[-1], pairs)
+            case "EMPTY_SET":
+                stack.append(Object("set"))
+            case "ADDITEMS":
+                pop_to_mark()
+            case "FROZENSET":
+                pop_to_mark()
+                stack.append(Object("frozenset"))
             case "GLOBAL":
-                stack.append(_named(*argument.split(" ", 1)))
+                stack.append(_Name(argument.replace(" ", ".", 1)))
             case "STACK_GLOBAL":
                 name, module = stack.pop(), stack.pop()
-                stack.append(_named(module, name))
+                stack.append(_Name(f"{_text(module)}.{_text(name)}"))
             case "BINPERSID":
-                stack.append(_storage(*stack.pop()))
-            case "REDUCE":
+                kept = _persistent(*stack.pop())
+                if isinstance(kept, Storage):
+                    storages[kept.key] = kept
+                stack.append(kept)
+            case "REDUCE" | "NEWOBJ":
                 arguments, name = stack.pop(), stack.pop()
                 stack.append(_call(name, arguments))
+            case "NEWOBJ_EX":
+                _, arguments, name = stack.pop(), stack.pop(), stack.pop()
+                stack.append(_call(name, arguments))
             case "BUILD":
-                stack.pop()  # attributes of the dictionary, which are not needed
+                state = stack.pop()
+                _set_attributes(stack[-1], state)
             case _:
-                return None
-    (entries,) = stack
-    if isinstance(entries, dict) and all(isinstance(one, Tensor) for one in entries.values()):
-        return entries
-    return None
+                raise ValueError(f"its pickle has {opcode.name}, which torch.save does not write")
+    (tree,) = stack
+    return tree, storages
 
 
-def _named(module: str, name: str) -> _Name:
-    if (module, name) not in (ORDERED_DICT, TENSOR) and module != "torch":
-        raise UserError(
-            f"it asks for {f'{module}.{name}'!r}: use a file of nothing but a state dict."
-        )
-    return _Name(module, name)
-
-
-def _call(name: object, arguments: Any) -> dict[str, Any] | Tensor:
-    """Returns what one of the two known callables would return; it is never called."""
-    if name == ORDERED_DICT:
-        return {}
-    if name == TENSOR:
+def _call(name: object, arguments: Any) -> Any:
+    """Returns what a call would return, as far as it is needed; nothing is called."""
+    if not isinstance(name, _Name):
+        raise ValueError("a call of nothing that has a name")
+    if name.dotted == ORDERED_DICT:
+        return _ordered_dict(*arguments)
+    if name.dotted in TENSORS:
         return _tensor(*arguments[:4])
-    raise ValueError("a call of something else")
+    if name.dotted in PARAMETERS:
+        return arguments[0]
+    if name.dotted == WITH_ATTRIBUTES:
+        function, _, inner, _ = arguments
+        # Not itself again: each would wrap one more, and the interpreter would recurse.
+        return _tensor(*inner[:4]) if _dotted(function) in TENSORS else Object(name.dotted)
+    return Object(name.dotted)
 
 
-def _storage(word: object, kind: object, key: object, device: object, count: object) -> Storage:
-    if not isinstance(kind, _Name) or not isinstance(key, str):
+def _ordered_dict(pairs: Any = None) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if isinstance(pairs, list):  # so Python 2 wrote it
+        for key, value in pairs:
+            _set(found, [key, value])
+        pairs.clear()  # a pickle may name one list a million times
+    return found
+
+
+def _persistent(word: object, *rest: Any) -> Storage | _Name:
+    """Returns what torch.save keeps outside of the pickle: storages, and classes' source code."""
+    if word == "module" and isinstance(rest[0], _Name):
+        return rest[0]
+    kind, key, _, _, *view = rest
+    if not isinstance(kind, _Name) or not isinstance(key, str) or any(view):
         raise ValueError("a storage without a type or a name")
-    return Storage(kind.name, key)
+    return Storage(kind.dotted.rpartition(".")[2], key)
 
 
 def _tensor(storage: object, offset: object, shape: object, strides: object) -> Tensor:
@@ -149,9 +256,33 @@ def _sizes(found: object) -> tuple[int, ...]:
     return found
 
 
+def _dotted(name: object) -> str:
+    return name.dotted if isinstance(name, _Name) else ""
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a name that is no text")
+    return value
+
+
+def _append(items: object, values: list[Any]) -> None:
+    if isinstance(items, list):  # else an object, which is not filled
+        items += values
+
+
 def _set(entries: object, pairs: list[Any]) -> None:
-    """Adds to a dictionary."""
-    # Only strings are hashed: nested tuples may take for ever.
-    if not isinstance(entries, dict) or not all(isinstance(key, str) for key in pairs[::2]):
-        raise ValueError("a dictionary without names")
-    entries.update(zip(pairs[::2], pairs[1::2], strict=True))
+    """Adds to a dictionary, or to an object that is one, what has a text for a name."""
+    entries = entries.attributes if isinstance(entries, Object) else entries
+    if not isinstance(entries, dict):
+        raise ValueError("entries of something that is no dictionary")
+    for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+        # Nothing else is hashed: nested tuples may take for ever.
+        if isinstance(key, str) and len(key) <= LONGEST_NAME:
+            entries[key] = value
+
+
+def _set_attributes(target: object, state: object) -> None:
+    # A dictionary's attributes are not needed. None are copied: they may be set a million times.
+    if isinstance(target, Object) and isinstance(state, dict) and not target.attributes:
+        target.attributes = state

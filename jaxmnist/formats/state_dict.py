@@ -13,7 +13,7 @@ A published module has names of its own in the place of i: formats/original_name
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from types import EllipsisType
 from typing import Any
 
@@ -60,19 +60,16 @@ def from_state_dict(
 
     Entries are matched by name, if the names are nn.Sequential's or those of the published module,
     whose unused layers are left out. Else they are matched by order, where that is unambiguous.
+    What all names begin with, such as `module.`, counts for nothing.
 
     Raises:
       UserError: if the number of entries, or an entry's type or shape, is not the network's, or if
         two layers of the same shape could be taken for each other.
     """
-    network = Network(architecture, NHWC())
-    shapes = jax.eval_shape(
-        lambda key: init_variables(network, key, SIDE, SIDE * (architecture.heads or 1)),
-        jax.random.key(0),
-    )
-    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    variables = _zeros(Network(architecture, NHWC()))
     views = _views(architecture, variables)
     names: Mapping[str, str] = {name: name for name in views}  # ours -> the file's
+    state = with_batch_counts(without_prefix(state)[0])
     unused = unused_entries(state, original)
     state = {name: array for name, array in state.items() if name not in unused}
     if len(state) != len(views):
@@ -96,6 +93,51 @@ def from_state_dict(
         view[...] = array
         if dtype != view.dtype and view != array:
             raise UserError(f"the entry {name} is {array}, not a count of batches below 2**31.")
+    return variables
+
+
+def without_prefix(state: Mapping[str, np.ndarray]) -> tuple[Mapping[str, np.ndarray], str]:
+    """Leaves out what the names of all layers begin with: `module.`, `_orig_mod.` or `model.`.
+
+    Returns:
+      The entries with shorter names, and what was left out, which is mostly nothing.
+    """
+    layers = [name.split(".")[:-2] for name in state]  # a layer keeps a name of its own
+    first, last = min(layers, default=[]), max(layers, default=[])
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    prefix = "".join(f"{part}." for part, _ in same)
+    return {name.removeprefix(prefix): array for name, array in state.items()}, prefix
+
+
+def with_batch_counts(state: Mapping[str, np.ndarray]) -> StateDict:
+    """Adds `num_batches_tracked`, which PyTorch before 0.4.1 did not have, as PyTorch does: 0."""
+    complete: StateDict = {}
+    for name, array in state.items():
+        complete[name] = array
+        layer, _, entry = name.rpartition(".")
+        count = f"{layer}.num_batches_tracked"
+        if entry == "running_var" and count not in state:
+            complete[count] = np.zeros((), np.int64)
+    return complete
+
+
+def entry_shapes(
+    architecture: Architecture, original: OriginalNames | None = None
+) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes in a network's state dict, by the names of its module."""
+    views = _views(architecture, _zeros(Network(architecture, NHWC())), original)
+    return {name: view.shape for name, view in views.items()}
+
+
+def _zeros(network: Network) -> dict[str, dict[str, Any]]:
+    """Returns variables of a network that are all zero."""
+    shapes = jax.eval_shape(
+        lambda key: init_variables(network, key, SIDE, SIDE * (network.architecture.heads or 1)),
+        jax.random.key(0),
+    )
+    variables: dict[str, dict[str, Any]] = jax.tree.map(
+        lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes
+    )
     return variables
 
 
@@ -176,7 +218,9 @@ def _names_by_order(views: StateDict, state: Mapping[str, np.ndarray]) -> dict[s
     ours, theirs = _by_layer(views), _by_layer(state)
     pairs = dict(zip(ours, theirs, strict=False))  # our layer -> theirs
     if len(ours) != len(theirs) or any(
-        ours[a].keys() != theirs[b].keys() for a, b in pairs.items()
+        {name: view.shape for name, view in ours[a].items()}
+        != {name: array.shape for name, array in theirs[b].items()}
+        for a, b in pairs.items()
     ):
         raise UserError(
             f"its entries ({', '.join(list(state)[:3])}, ...) are not those of this network's "

@@ -1,20 +1,25 @@
 """Members of zip archives as streams that never hold more than they are asked for.
 
-zipfile bounds only what it inflates: of bzip2 and LZMA it unpacks all that comes out of a piece of
+zipfile bounds only what it inflates: of the others it unpacks all that comes out of a piece of
 input, and 4 KiB of bzip2 may be 4 GB of zeros. Their decompressors can stop at a length, so they
 are called here.
 """
 
 import bz2
+import importlib
 import lzma
 import struct
 import zipfile
 import zlib
-from typing import IO, Protocol, runtime_checkable
+from typing import IO, Any, Protocol, runtime_checkable
 
+# Python 3.14 and later read it, and numpy.load with them.
+ZIP_ZSTANDARD: int | None = getattr(zipfile, "ZIP_ZSTANDARD", None)
+zstd: Any = importlib.import_module("compression.zstd") if ZIP_ZSTANDARD else None
+ZstdError: type[Exception] = zstd.ZstdError if zstd else zlib.error
 # What reading a damaged or unusual archive raises; RuntimeError: encrypted, or of a later version.
 ZIP_ERRORS = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, ZstdError, struct.error),
     *(OSError, EOFError, RuntimeError, ValueError, OverflowError),
 )
 LOCAL_HEADER = 30  # bytes before the name; the last two numbers are the lengths of name and extra
@@ -25,7 +30,7 @@ PIECE = 1 << 12  # bytes of input at a time
 
 @runtime_checkable
 class Decompressor(Protocol):
-    """What bz2 and lzma have in common."""
+    """What bz2, lzma and zstd have in common."""
 
     @property
     def eof(self) -> bool: ...
@@ -49,6 +54,8 @@ class BoundedMember:
         self.decompressor: Decompressor = bz2.BZ2Decompressor()
         if member.compress_type == zipfile.ZIP_LZMA:
             self.decompressor = self._lzma(member)
+        if member.compress_type == ZIP_ZSTANDARD:
+            self.decompressor = zstd.ZstdDecompressor()
 
     def read(self, size: int) -> bytes:
         """Returns up to `size` bytes, none at the end."""
@@ -90,6 +97,6 @@ def open_member(
     Raises:
       NotImplementedError: if it is compressed in another way than numpy.load can read.
     """
-    if member.compress_type in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+    if member.compress_type in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, ZIP_ZSTANDARD):
         return BoundedMember(file, member)
     return archive.open(member)

@@ -1,0 +1,147 @@
+"""Reads folders of pictures, whose names are their digits: `3/a.png`, or `test/3/a.png`."""
+
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from jaxmnist.constants import DIGITS, SIDE
+from jaxmnist.data.found import Found, Split
+from jaxmnist.errors import UserError
+from jaxmnist.files import UNPACKED_LIMIT
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".pgm", ".ppm")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM")  # Pillow's others may start programs
+TEST = "test", "testing", "testset"
+NAMES = {"train": ("train", "training", "trainset", "trainingset"), "test": TEST, "any": TEST}
+LARGEST = 1 << 24  # pixels of a picture
+# What Pillow raises for a damaged picture; a warning is an error here.
+DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, Warning)
+
+
+def find_pictures(folder: Path, split: Split) -> Path | None:
+    """Returns the folder in which the pictures of a part lie, None if there are none.
+
+    It is `test` or `training` or the like, and perhaps another of that name in it; or the folder
+    itself, if any part will do.
+    """
+    root = folder
+    for _ in range(2):
+        inner = [each for each in _folders(root) if each.name.lower() in NAMES[split]]
+        root = inner[0] if len(inner) == 1 else root
+    if root == folder and split != "any":
+        return None
+    return root if _classes(root) or _pictures(root) else None
+
+
+def read_pictures(root: Path, *, square: bool) -> Found:
+    """Reads pictures as rows of 28 pixels; folders called 0 to 9 are their labels.
+
+    Without such folders there are no labels, and pictures are in the order of their names. Other
+    sizes are scaled to a height of 28, colours become brightness; both are said.
+
+    Args:
+      root: what `find_pictures` returns.
+      square: whether a picture must be as wide as high: a network of single digits reads them.
+
+    Raises:
+      UserError: if a picture is damaged, or cannot be taken.
+    """
+    classes = _classes(root)
+    paths = [path for each in classes for path in _pictures(each)] or _pictures(root)
+    if len(paths) * SIDE * SIDE > UNPACKED_LIMIT:
+        raise UserError(f"{root} has {len(paths):,} pictures: split them into several folders.")
+    notes = [f"{root}: its {len(paths):,} pictures are taken, in the order of their names"]
+    if classes:
+        notes = [f"{root}: its {len(paths):,} pictures are taken for the digits of their folders"]
+        others = [each.name for each in _folders(root) if each not in classes and _pictures(each)]
+        if others:
+            notes.append(f"{root}: the pictures in {', '.join(others[:4])} are left out")
+    changes: dict[str, int] = {}
+    images = [_read(path, changes, square=square) for path in paths]
+    notes += [f"{root}: {count:,} of them {change}" for change, count in changes.items()]
+    width = max(image.shape[1] for image in images)
+    stacked = np.stack([np.pad(one, ((0, 0), (0, width - one.shape[1]))) for one in images])
+    labels = np.array([int(path.parent.name) for path in paths]) if classes else None
+    return Found(stacked, labels, notes)
+
+
+def is_picture(path: Path) -> bool:
+    """Returns whether a file is called as pictures are."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def read_picture(path: Path, *, square: bool) -> Found:
+    """Reads one picture, which has no label; all else is as for a folder."""
+    changes: dict[str, int] = {}
+    image = _read(path, changes, square=square)
+    return Found(
+        image[None], None, [f"{path}: {count} {change}" for change, count in changes.items()]
+    )
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(each for each in root.iterdir() if each.is_dir() and each.name[:1] not in "._")
+
+
+def _classes(root: Path) -> list[Path]:
+    digits = [str(digit) for digit in range(DIGITS)]
+    return [each for each in _folders(root) if each.name in digits and _pictures(each)]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(
+        each
+        for each in folder.iterdir()
+        if is_picture(each) and each.name[:1] != "." and each.is_file()
+    )
+
+
+def _read(path: Path, changes: dict[str, int], *, square: bool) -> UInt8[np.ndarray, "28 width"]:
+    """Reads one picture; `changes` counts what was done to make it grey, and 28 pixels high."""
+    from PIL import Image
+
+    def count(change: str) -> None:
+        changes[change] = changes.get(change, 0) + 1
+
+    try:
+        with (
+            warnings.catch_warnings(action="error"),
+            Image.open(path, formats=FORMATS) as picture,
+        ):
+            width, height = picture.size
+            if width * height > LARGEST:
+                raise UserError(f"{path} has over {LARGEST:,} pixels: give the digit alone.")
+            if picture.mode.startswith(("I", "F")):
+                raise UserError(f"{path} has pixels of over 8 bits: save it with 8.")
+            picture.load()
+            alpha = (
+                picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
+            )
+            if alpha and alpha.getextrema()[0] != 255:
+                raise UserError(
+                    f"{path} is transparent in places, which may be ground or ink: save it without "
+                    "transparency."
+                )
+            grey = picture.convert("L")
+            if picture.mode not in ("1", "L", "LA"):
+                red, green, blue = picture.convert("RGB").split()
+                if red.tobytes() != green.tobytes() or green.tobytes() != blue.tobytes():
+                    count("have colours, of which the brightness is read")
+    except Image.DecompressionBombError:
+        raise UserError(f"{path} has over {LARGEST:,} pixels: give the digit alone.") from None
+    except DAMAGED as error:
+        reason = type(error).__name__
+        raise UserError(f"{path} is not a readable picture ({reason}): remove it.") from None
+    if square and width != height:
+        raise UserError(
+            f"{path} has {width}x{height} pixels, and this network reads single digits: cut out a "
+            "square around the digit."
+        )
+    if height != SIDE:
+        count(f"have another size than {SIDE} pixels' height, and are scaled to it")
+        size = max(1, round(SIDE * width / height)), SIDE
+        grey = grey.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(grey)
