@@ -25,7 +25,7 @@ from jaxmnist.data.labelled import read_labelled
 from jaxmnist.data.sources import VARIABLE, Source, load_source
 from jaxmnist.errors import UserError
 from jaxmnist.evaluation import Evaluator, image_batches, one_network, suite_list, suite_scores
-from jaxmnist.files import user_path
+from jaxmnist.files import user_path, weights_path
 from jaxmnist.models.ctc import head_log_probs
 from jaxmnist.run.folder import read_json
 from jaxmnist.tasks import Predictions, Scores
@@ -244,7 +244,7 @@ def load(name: str | Path) -> Model:
     Raises:
       UserError: if there is none, or it is damaged.
     """
-    path = user_path(name)
+    path = weights_path(name)
     return load_run(path) if path.is_dir() else load_file(path)
 
 

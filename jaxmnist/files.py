@@ -38,6 +38,15 @@ def user_path(text: str | Path) -> Path:
         raise UserError(f"{text} is in a home folder that is not known: type it out.") from None
 
 
+def weights_path(name: str | Path) -> Path:
+    """Returns the weights file or run folder that somebody has named: the one place that knows.
+
+    Raises:
+      UserError: as `user_path` does.
+    """
+    return user_path(name)
+
+
 def partial_path(path: Path) -> Path:
     """Returns the name of a file or folder while it is written or removed."""
     return path.with_name(f"{path.name}.partial")
