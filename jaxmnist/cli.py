@@ -67,35 +67,25 @@ def _audit(chosen: argparse.Namespace) -> None:
 
 
 def _export(chosen: argparse.Namespace) -> None:
-    from jaxmnist.formats.original_names import ORIGINAL_NAMES
-    from jaxmnist.formats.pth import write_pth, write_safetensors
-    from jaxmnist.formats.state_dict import to_state_dict
+    from jaxmnist.export.files import export
     from jaxmnist.outputs import cannot_write, check_outputs
     from jaxmnist.runtime import configure_jax
 
     check_outputs(chosen.out, inputs=[chosen.weights])
     configure_jax()
-    loaded = _load(chosen).loaded
-    original = None
-    if chosen.names == "original":
-        original = ORIGINAL_NAMES.get(loaded.metadata.model)
-        if original is None:
-            raise UserError(
-                f"no code of {loaded.metadata.model} was published, so that it has no original "
-                "layer names: leave --names out."
-            )
-        if original.unused:
-            print(
-                f"The published network has layers, too, that it never uses "
-                f"({', '.join(original.unused)}), and the file has not: load it with strict=False.",
-                file=sys.stderr,
-            )
-    state = to_state_dict(loaded.network.architecture, loaded.weights._asdict(), original)
-    write = {"torch": write_pth, "safetensors": write_safetensors}[chosen.format]
+    model = _load(chosen)
     try:
-        write(chosen.out, state)
+        notes = export(
+            model.loaded,
+            chosen.format,
+            chosen.out,
+            names=chosen.names,
+            digits=lambda: model.digits,
+        )
     except OSError as error:
         raise cannot_write(chosen.out, error) from None
+    for note in notes:
+        print(note, file=sys.stderr)
     print(chosen.out)
 
 
@@ -103,9 +93,8 @@ def _read(chosen: argparse.Namespace) -> None:
     from jaxmnist.formats.safetensors_files import read_arrays
     from jaxmnist.reader.command import read_command
     from jaxmnist.reader.forward import from_arrays
-    from jaxmnist.shipped import find_weights
 
-    arrays, _ = read_arrays(find_weights(chosen.weights))
+    arrays, _ = read_arrays(chosen.weights)
     opened = read_command(
         from_arrays(arrays),
         chosen.pictures,

@@ -7,7 +7,9 @@ from jaxmnist import __version__
 from jaxmnist.config import field_list
 from jaxmnist.errors import UserError
 from jaxmnist.files import user_path
+from jaxmnist.shipped import find_weights
 
+EXPORT_FORMATS = ("onnx", "onnx-int8", "stablehlo", "torch", "torch-module", "safetensors")
 ABOUT = "Reads handwritten digits with small JAX models, and trains them."
 TRAIN = """\
 examples:
@@ -52,14 +54,24 @@ train.csv, npy, folders of idx files (their test digits) and of pictures called 
 
 EXPORT = """\
 examples:
-  jaxmnist export --run runs/models-model_3 --format torch --out model_3.pth
-  jaxmnist export --weights FILE --format safetensors --out model_3.safetensors
+  jaxmnist export --run runs/seq --format onnx --out seq.onnx
+  jaxmnist export --run runs/seq --format torch --out seq.pth
+  jaxmnist export --run runs/seq --format torch-module --out seq.py
   jaxmnist export --weights FILE --format torch --names original --out for_their_code.pth
 
-They hold the state_dict of the same layers in a plain PyTorch nn.Sequential, as model.txt lists
-them, or with --names original that of the published module. Load the first with
-torch.load(FILE, weights_only=True), then model.load_state_dict(...).
-The network takes images (N, 1, 28, width) with values (x / 255 - 0.1307) / 0.3081, ink being 255.
+formats:
+  onnx          float32, batch (and width, where the network reads any) left open
+  onnx-int8     8-bit integers; ranges are taken from training digits, and what it costs on test
+                digits is printed
+  stablehlo     what jax.export.deserialize reads, for CPU, CUDA and TPU
+  torch         a state_dict for torch.load(FILE, weights_only=True)
+  torch-module  the module for it: a Python file that needs PyTorch alone
+  safetensors   the same state_dict
+
+onnx, stablehlo and torch-module take images (batch, 28, width), float32, 0 = ground and 1 = ink,
+and give logits (batch, places, classes): docs/export.md. A state_dict is that of the same layers in
+a plain PyTorch nn.Sequential, as model.txt lists them, or with --names original that of the
+published module, which takes images (N, 1, 28, width) with values (x / 255 - 0.1307) / 0.3081.
 """
 
 BENCH = """\
@@ -124,6 +136,7 @@ def make_parser() -> Parser:
     )
     read.add_argument(
         "--weights",
+        type=find_weights,
         default="reader",
         metavar="NAME|FILE",
         help="shipped weights, a run folder or a weights file; default reader",
@@ -153,13 +166,13 @@ def make_parser() -> Parser:
 
     export = verb("export", "write a trained network for other software", EXPORT)
     _add_network(export)
-    export.add_argument("--format", required=True, choices=["torch", "safetensors"])
+    export.add_argument("--format", required=True, choices=EXPORT_FORMATS)
     export.add_argument(
         "--names",
         choices=["sequential", "original"],
         default="sequential",
-        help="of the layers: those of nn.Sequential (0.weight), or of the published code "
-        "(conv1.weight); default sequential",
+        help="of the layers in a state_dict: those of nn.Sequential (0.weight), or of the "
+        "published code (conv1.weight); default sequential",
     )
     export.add_argument(
         "--out", type=user_path, required=True, metavar="FILE", help="what to write"
@@ -220,7 +233,7 @@ def _add_network(parser: Parser) -> None:
     network = parser.add_mutually_exclusive_group(required=True)
     network.add_argument("--run", type=user_path, metavar="DIR", help="a finished run's folder")
     network.add_argument(
-        "--weights", type=user_path, metavar="FILE", help="a weights file, or a state dict"
+        "--weights", type=find_weights, metavar="NAME|FILE", help="shipped, a file, or a state dict"
     )
 
 

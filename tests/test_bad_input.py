@@ -223,7 +223,7 @@ VERBS: list[Case] = [
     ("jaxmnist evaluate --run run --data mine.npz --suite clean", "exclude each other"),
     ("jaxmnist evaluate --run run --predictions x.npy", "needs --data or one --suite"),
     ("jaxmnist export --run run --out x", "required: --format: type `jaxmnist export --help`"),
-    ("jaxmnist export --run run --format onnx --out x", "invalid choice: 'onnx'"),
+    ("jaxmnist export --run run --format onx --out x", "invalid choice: 'onx'"),
     ("jaxmnist export --run run --format torch", "required: --out"),
     ("jaxmnist audit", "required: results"),
     ("jaxmnist audit nowhere", "nowhere is not a folder: give one"),

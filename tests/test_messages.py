@@ -34,6 +34,7 @@ DOORS = {
     "bench/torch_baselines.py": ("bench",),
     "systems/audit.py": ("audit",),
     "systems/logs.py": ("audit",),
+    "export/files.py": ("export",),
     "outputs.py": ("evaluate", "export", "bench", "speedrun", "audit"),
 }
 FLAG = re.compile(r"(?<![\w-])--([a-z][a-z_-]*)")

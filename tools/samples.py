@@ -1,6 +1,7 @@
 """Writes one small, sound file of every kind that this project reads, for tests to damage."""
 
 import gzip
+import math
 import os
 import shutil
 import zipfile
@@ -12,11 +13,13 @@ import numpy as np
 
 from jaxmnist import config, recipes
 from jaxmnist.config import Config
+from jaxmnist.constants import SIDE
 from jaxmnist.data.sources import OFFICIAL
 from jaxmnist.experiment import make_network
 from jaxmnist.formats.pth import write_pth
 from jaxmnist.formats.state_dict import to_state_dict
-from jaxmnist.models.network import Network, Weights
+from jaxmnist.models.layout import NHWC
+from jaxmnist.models.network import Architecture, Network, Weights
 from jaxmnist.models.summary import init_variables, layer_table
 from jaxmnist.models.zoo import create_network
 from jaxmnist.run.folder import RunFolder
@@ -55,6 +58,36 @@ def constant_variables(network: Network, height: int, width: int) -> dict[str, A
         lambda key: init_variables(network, key, height, width), jax.random.key(0)
     )
     return jax.tree.map(lambda leaf: np.full(leaf.shape, 0.5).astype(leaf.dtype), shapes)
+
+
+def drawn_weights(architecture: Architecture, seed: int = 0) -> Weights:
+    """Returns weights of a network that nobody trained, drawn so that its outputs vary.
+
+    Kernels keep the spread of what goes through them (He et al., 2015), the statistics of batch
+    normalisation are near those of such values, and a third of its factors turns the sign.
+    """
+    network = Network(architecture, NHWC())
+    width = SIDE * (architecture.heads or 1)
+    shapes = jax.eval_shape(
+        lambda key: init_variables(network, key, SIDE, width), jax.random.key(0)
+    )
+    random = np.random.RandomState(seed)
+
+    def draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+        name, shape = path[-1].key, leaf.shape
+        if name == "kernel":
+            values = random.normal(0, (2 / math.prod(shape[:-1])) ** 0.5, shape)
+        elif name == "var":
+            values = random.uniform(0.5, 1.5, shape)
+        elif name == "scale":
+            signs = np.where(random.uniform(size=shape) < 0.3, -1, 1)
+            values = signs * random.uniform(0.7, 1.3, shape)
+        else:
+            values = random.normal(0, 0.1, shape)
+        return values.astype(leaf.dtype)
+
+    drawn = jax.tree_util.tree_map_with_path(draw, shapes)
+    return Weights(drawn["params"], drawn["batch_stats"])
 
 
 def write_run(folder: Path, config: Config) -> Path:

@@ -215,8 +215,9 @@ class LocalContrast(Layer):
 def _mean_around(x: Array, axis: int, window: int) -> Array:
     """Returns the mean over `window` neighbours, a power of two, of those that exist."""
     size = x.shape[axis]
-    places = np.arange(size)
-    count = np.minimum(places + window // 2, size) - np.maximum(places - window // 2, 0)
+    numbers = np if isinstance(size, int) else jnp  # a width that an exported program leaves open
+    places = numbers.arange(size)
+    count = numbers.minimum(places + window // 2, size) - numbers.maximum(places - window // 2, 0)
     frame = [(0, 0)] * x.ndim
     frame[axis] = (window // 2, window // 2)
     x, width = jnp.pad(x, frame), 1

@@ -216,7 +216,7 @@ class NHWC(Layout):
         return x.reshape(-1, heads, classes)
 
     def column_logits(self, x: Array, classes: int) -> Float[Array, "batch columns classes"]:
-        return x.reshape(len(x), -1, classes)
+        return x.reshape(x.shape[0], -1, classes)
 
     def per_feature(self, vector: Float[Array, " features"], ndim: int) -> Array:
         return vector.reshape(*[1] * (ndim - 1), -1)

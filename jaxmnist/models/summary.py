@@ -89,6 +89,15 @@ def layer_rows(architecture: Architecture, height: int, width: int) -> list[Row]
     return rows
 
 
+def layer_inputs(
+    architecture: Architecture, height: int, width: int
+) -> list[tuple[str, Layer, tuple[int, ...]]]:
+    """Returns each layer's name, the layer, and the shape of its input: channels, height, width."""
+    shapes = [(1, height, width), *(row.shape for row in layer_rows(architecture, height, width))]
+    named = architecture.named_layers()
+    return [(name, layer, shape) for (name, layer), shape in zip(named, shapes, strict=False)]
+
+
 def about(layer: Layer) -> str:
     """Returns the arguments of a layer, beyond its kind and the shape of its output."""
     match layer:
