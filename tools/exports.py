@@ -55,7 +55,7 @@ from tools.samples import drawn_weights
 
 SECONDS = 0.3  # of calls, of which the median counts
 VARIES = 0.02  # of the largest logit: how far they have to differ from image to image
-HEADER = f"{'network':<20}{'format':<12}{'difference':>11}{'bytes':>12}{'single':>10}{'batch':>12}"
+HEADER = f"{'network':<20}{'format':<12}{'difference':>11}{'bytes':>12}{'single':>11}{'batch':>12}"
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def measure(loaded: Loaded, source: Source, *, trained: bool, folder: Path) -> d
         formats[form] = row
         print(
             f"{name:<20}{form:<12}{row['difference']:>11.1e}{row['bytes'] or '-':>12}"
-            f"{1000 * single:>7.2f} ms{row['images_per_second']:>10,.0f}/s",
+            f"{1000 * single:>8.2f} ms{row['images_per_second']:>10,.0f}/s",
             flush=True,
         )
     report = {
