@@ -315,7 +315,7 @@ def test_files_that_were_unpacked_into_folders_of_their_names(tmp_path: Path) ->
     [
         ("mnist.mat", b"MATLAB 5.0 MAT-file", "a MATLAB file"),
         ("mnist.pkl", b"\x80\x04\x95aaaa", r"a pickle \(a program, which is never run\)"),
-        ("mnist.pkl.gz", gzip.compress(b"\x80\x02]q"), "gzipped, and inside is a pickle"),
+        ("mnist.pkl.gz", gzip.compress(b"\x80\x02]q", mtime=0), "gzipped, and inside is a pickle"),
         ("mnist.parquet", b"PAR1aaaa", "a Parquet table"),
         ("mnist.h5", b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
         ("labels", bytes([0, 0, 8, 1]), "an idx file of labels"),
