@@ -94,7 +94,8 @@ def _read(chosen: argparse.Namespace) -> None:
     from jaxmnist.reader.command import read_command
     from jaxmnist.reader.forward import from_arrays
 
-    arrays, _ = read_arrays(chosen.weights)
+    folder = os.path.isdir(chosen.weights)
+    arrays, _ = read_arrays(chosen.weights / "weights.safetensors" if folder else chosen.weights)
     opened = read_command(
         from_arrays(arrays),
         chosen.pictures,

@@ -24,7 +24,7 @@ def to_stablehlo(architecture: Architecture, weights: Weights) -> export.Exporte
     network = Network(architecture, NHWC())  # the layout of accelerators; it runs everywhere
     heads = architecture.heads
     shape = export.symbolic_shape(f"batch, {SIDE}, {SIDE * heads if heads else 'width'}")
-    program = jax.jit(partial(_logits, network, weights))
+    program = jax.jit(partial(_logits, network, jax.tree.map(jnp.asarray, weights)))
     images = jax.ShapeDtypeStruct(shape, jnp.float32)
     return export.export(program, platforms=PLATFORMS)(images)
 

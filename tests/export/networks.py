@@ -3,6 +3,7 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -52,7 +53,7 @@ def our_logits(architecture: Architecture, weights: Weights, images: np.ndarray)
         images = np.pad(images, ((0, 0), (0, 0), (0, missing)), mode="edge")
     network = Network(architecture, LAYOUTS["nhwc"])
     apply = jax.jit(partial(network.apply, train=False), compiler_options=COMPILE_FAST)
-    return np.asarray(apply(weights._asdict(), normalise(images)))
+    return np.asarray(apply(weights._asdict(), normalise(jnp.asarray(images))))
 
 
 def apart(theirs: np.ndarray, ours: np.ndarray) -> float:
