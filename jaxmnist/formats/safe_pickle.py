@@ -86,7 +86,8 @@ def named_tensors(tree: Any) -> dict[str, Tensor]:
 
     def walk(node: Any, name: str, depth: int) -> Iterator[tuple[str, Tensor]]:
         if isinstance(node, Tensor):
-            yield name, node
+            if name:
+                yield name, node
         elif isinstance(node, dict | Object) and id(node) not in seen and depth < DEEPEST:
             seen.add(id(node))
             entries = node.attributes if isinstance(node, Object) else node
@@ -95,7 +96,8 @@ def named_tensors(tree: Any) -> dict[str, Tensor]:
                     yield from walk(entries.get(part), name, depth + 1)
                 return
             for key, value in entries.items():
-                yield from walk(value, f"{name}.{key}" if name else key, depth + 1)
+                if isinstance(key, str):
+                    yield from walk(value, f"{name}.{key}" if name else key, depth + 1)
 
     for name, tensor in walk(tree, "", 0):
         found[name] = tensor

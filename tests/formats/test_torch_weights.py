@@ -80,10 +80,10 @@ def test_state_dict_survives_the_way_there_and_back(name: str, tmp_path: Path) -
 def test_other_names_are_matched_by_order_where_they_are_numbered(tmp_path: Path) -> None:
     architecture = ARCHITECTURES["ds_cnn"]
     state = {key: tensor.numpy() for key, tensor in trained_twin("ds_cnn").state_dict().items()}
-    renamed = {f"blocks.{key}": array for key, array in state.items()}
+    renamed = {f"block{key}": array for key, array in state.items()}
     expected, found = (from_state_dict(architecture, entries) for entries in (state, renamed))
     jax.tree.map(np.testing.assert_array_equal, found, expected)
-    # safetensors files sort their entries, blocks.10 before blocks.2: another order of layers.
+    # safetensors files sort their entries, block10 before block2: another order of layers.
     write_safetensors(tmp_path / "renamed.safetensors", renamed)
     with pytest.raises(UserError, match="are not those of this network's layers in their order"):
         from_state_dict(architecture, read_arrays(tmp_path / "renamed.safetensors")[0])
@@ -208,7 +208,6 @@ def test_any_changed_byte_is_refused_or_harmless(tmp_path: Path) -> None:
         (5, (3,), (-1,)),
         (0, (-1,), (1,)),
         (0, (2,), (1, 1)),
-        (0, (0,), (1,)),
         (0, (3,), (2**62,)),
         (0, (5,), (2**60,)),  # its last byte is at 2**64, which NumPy takes for 0
         (0, (2.0,), (1,)),
