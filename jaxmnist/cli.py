@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -94,6 +96,9 @@ def _read(chosen: argparse.Namespace) -> None:
     from jaxmnist.reader.command import read_command
     from jaxmnist.reader.forward import from_arrays
 
+    # What Pillow thinks of a damaged file is told in a sentence of ours, if it matters.
+    warnings.filterwarnings("ignore", module="PIL")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     folder = os.path.isdir(chosen.weights)
     arrays, _ = read_arrays(chosen.weights / "weights.safetensors" if folder else chosen.weights)
     opened = read_command(
