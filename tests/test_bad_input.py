@@ -570,7 +570,7 @@ WEIGHTS: list[Case] = [
     (EVALUATE, "has over 2,147,483,648 bytes: use", lambda p: os.truncate(p / FILE, 2**40)),
     (
         EVALUATE,
-        "are the weights of no model here \\(the nearest is iteration_1",
+        r"are the weights of no model here \(the nearest is \w+, .*\): `jaxmnist models`",
         lambda place: save_file({"a": IMAGES}, place / FILE),
     ),
     (

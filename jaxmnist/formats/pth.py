@@ -20,7 +20,7 @@ import numpy as np
 
 from jaxmnist.errors import UserError
 from jaxmnist.files import atomic_write
-from jaxmnist.formats.kinds import OLD_PYTORCH, kind_of
+from jaxmnist.formats.kinds import OLD_PYTORCH, TORCH, kind_of
 from jaxmnist.formats.safe_pickle import (
     ORDERED_DICT,
     TENSOR,
@@ -61,14 +61,12 @@ def read_pth(path: str | Path) -> dict[str, np.ndarray]:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 return _read_archive(archive, path)
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise UserError(f"it has more than {LARGEST:,} bytes: {RESAVE}.")
-        if not content.startswith(OLD_PYTORCH):
-            kind = kind_of(path) or "cut short, or nothing that torch.save wrote"
+        kind = kind_of(path) or "cut short, or nothing that torch.save wrote"
+        if kind != TORCH:
             raise UserError(f"it is {kind}: {RESAVE}.")
-        return _read_old(content)
+        if path.stat().st_size > LARGEST:
+            raise UserError(f"it has more than {LARGEST:,} bytes: {RESAVE}.")
+        return _read_old(path.read_bytes())
     except UserError as error:
         raise UserError(f"{path} cannot be used: {error}") from None
     except (*ZIP_ERRORS, LookupError) as error:  # LookupError: a member or a key is not there

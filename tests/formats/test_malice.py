@@ -224,6 +224,14 @@ def test_a_pickle_may_keep_things_wherever_it_likes(tmp_path: Path) -> None:
         read_pth(path)
 
 
+def test_files_that_are_none_of_pytorchs_are_not_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "zeros.pth"
+    with path.open("wb") as file:
+        file.truncate(1 << 28)
+    with at_most(1 << 24), pytest.raises(UserError, match=r"nothing that torch\.save wrote"):
+        read_pth(path)
+
+
 def test_pytorch_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "bomb.pth"
     write_pth(path, {"weight": np.zeros(1000, np.float32)})
