@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import onnx
 import safetensors.torch
 import torch
+from numpy.typing import ArrayLike
 
 from jaxmnist.api import load
 from jaxmnist.config import Evaluation
@@ -82,10 +84,10 @@ def drawn(name: str) -> Loaded:
     return Loaded(network, drawn_weights(architecture), task, metadata)
 
 
-def strips(architecture: Architecture, digits: np.ndarray, count: int) -> Images:
+def strips(architecture: Architecture, digits: ArrayLike, count: int) -> Images:
     """Returns digits side by side, as wide as the network reads them."""
     cells = architecture.heads or PUBLISHED_LENGTH
-    rows = digits[: count * cells].reshape(count, cells, SIDE, SIDE)
+    rows = np.asarray(digits)[: count * cells].reshape(count, cells, SIDE, SIDE)
     return (rows.transpose(0, 2, 1, 3).reshape(count, SIDE, -1) / 255).astype(np.float32)
 
 
@@ -94,8 +96,7 @@ def ours(loaded: Loaded) -> Run:
 
     @jax.jit
     def apply(weights: Weights, images: jax.Array) -> jax.Array:
-        logits: jax.Array = loaded.network.apply(weights._asdict(), normalise(images), train=False)
-        return logits
+        return jnp.asarray(loaded.network.apply(weights._asdict(), normalise(images), train=False))
 
     return lambda images: np.asarray(apply(loaded.weights, images))
 
@@ -176,7 +177,7 @@ def measure(loaded: Loaded, source: Source, *, trained: bool, folder: Path) -> d
     contenders = {"jaxmnist": Exported(run, 0)} | exported(loaded, batches, folder)
     formats = {}
     for form, each in contenders.items():
-        row = {
+        row: dict[str, Any] = {
             "difference": float(np.abs(each.run(images) - logits).max() / spread),
             "bytes": each.size or None,
             "seconds_single": seconds(partial(each.run, images[:1])),

@@ -56,8 +56,8 @@ def to_onnx(architecture: Architecture, weights: Weights) -> "onnx.ModelProto":
         x = _layer(graph, name, layer, shape, x)
     if heads is None:
         x = graph.add("Transpose", x, name="columns", perm=[0, 2, 3, 1])
-    shape = np.array([0, -1, classes] if heads is None else [-1, heads, classes])
-    graph.add("Reshape", x, graph.constant("logits_shape", shape), name=OUTPUT)
+    sizes = np.array([0, -1, classes] if heads is None else [-1, heads, classes])
+    graph.add("Reshape", x, graph.constant("logits_shape", sizes), name=OUTPUT)
 
     width: int | str = SIDE * heads if heads else "width"
     return helper.make_model(

@@ -4,8 +4,8 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax import Array, export
-from jaxtyping import Float
+from jax import export
+from jaxtyping import Array, Float
 
 from jaxmnist.constants import SIDE
 from jaxmnist.data.images import COLUMN
@@ -36,5 +36,4 @@ def _logits(
         width = images.shape[2]
         missing = (width + COLUMN - 1) // COLUMN * COLUMN - width
         images = jnp.pad(images, ((0, 0), (0, 0), (0, missing)), mode="edge")
-    logits: Array = network.apply(weights._asdict(), normalise(images), train=False)
-    return logits
+    return jnp.asarray(network.apply(weights._asdict(), normalise(images), train=False))
