@@ -4,8 +4,8 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax import Array, export
-from jaxtyping import Float
+from jax import export
+from jaxtyping import Array, Float
 
 from jaxmnist.constants import SIDE
 from jaxmnist.data.images import COLUMN
