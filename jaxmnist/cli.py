@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -105,6 +107,9 @@ def _read(chosen: argparse.Namespace) -> None:
     from jaxmnist.reader.forward import from_arrays
     from jaxmnist.shipped import find_weights
 
+    # What Pillow thinks of a damaged file is told in a sentence of ours, if it matters.
+    warnings.filterwarnings("ignore", module="PIL")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     arrays, _ = read_arrays(find_weights(chosen.weights))
     opened = read_command(
         from_arrays(arrays),

@@ -2,8 +2,9 @@
 
 import io
 import json
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO
@@ -43,7 +44,7 @@ def read_command(
       UserError: if the folder for the steps cannot be made.
     """
     all_opened = True
-    for number, name in enumerate(_find(sources)):
+    for number, name in enumerate(name for source in sources for name in _pictures(source)):
         try:
             picture = _open(name, stdin)
         except UserError as error:
@@ -76,26 +77,22 @@ def to_json(name: str, reading: Reading) -> str:
     return json.dumps(found, ensure_ascii=False)
 
 
-def _find(sources: Sequence[str]) -> Iterator[str]:
-    """Yields the pictures that are named, and those in folders that are named."""
-    for source in sources:
-        path = user_path(source)
-        if source != STDIN and path.is_dir():
-            pictures = sorted(
-                each
-                for each in path.rglob("*")
-                if each.suffix.lower() in SUFFIXES and each.is_file()
-            )
-            if not pictures:
-                raise UserError(f"{source} has no pictures in it: name a folder that has some.")
-            yield from map(str, pictures)
-        else:
-            yield source
+def _pictures(source: str) -> list[str]:
+    """Returns the pictures in a folder that is named; else what is named."""
+    path = os.path.expanduser(source)  # which, unlike user_path, raises nothing
+    if source == STDIN or not os.path.isdir(path):
+        return [source]
+    found = Path(path).rglob("*")
+    pictures = [each for each in found if each.suffix.lower() in SUFFIXES and each.is_file()]
+    return [str(each) for each in sorted(pictures)] or [source]
 
 
 def _open(name: str, stdin: IO[bytes]) -> Picture:
     if name != STDIN:
-        return open_picture(user_path(name))
+        path = user_path(name)
+        if os.path.isdir(path):
+            raise UserError(f"{name} has no pictures in it: name a folder that has some.")
+        return open_picture(path)
     content = io.BytesIO(read_bounded(stdin, Path("standard input")))
     content.name = "standard input"
     return open_picture(content)

@@ -5,6 +5,7 @@ Their layers are those of `jaxmnist.models.zoo.sequence_ctc`, and tests hold the
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -19,6 +20,10 @@ COLUMNS, PIXELS = 64, 16  # around a column, and around a pixel: those of `Local
 LEAST, LEAST_VARIANCE = 0.2, 1e-3
 EPSILON = 1e-5  # of batch normalisation
 TOGETHER = 16  # canvases that go through the network at once: their maps fit a cache
+OTHER = (
+    "these are no weights of a network that reads strings of any length: choose those of "
+    "`reader` or `seq`."
+)
 
 
 @dataclass(frozen=True)
@@ -62,27 +67,51 @@ def from_arrays(arrays: Mapping[str, np.ndarray]) -> StringNetwork:
     """Takes the weights of a network of any length, by the names that a weights file has.
 
     Raises:
-      UserError: if they are of another network.
+      UserError: if they are of another network, or not finite.
     """
-    convs: list[_Conv] = []
-    while f"params.conv{len(convs) + 1}.kernel" in arrays:
-        number = len(convs) + 1
-        kernel = arrays[f"params.conv{number}.kernel"].astype(np.float32)
-        bias = arrays.get(f"params.conv{number}.bias", np.zeros(kernel.shape[-1]))
-        factor = np.ones(kernel.shape[-1])
-        if f"params.batchnorm{number}.scale" in arrays:
-            norm = {name: arrays[f"params.batchnorm{number}.{name}"] for name in ("scale", "bias")}
-            seen = {n: arrays[f"batch_stats.batchnorm{number}.{n}"] for n in ("mean", "var")}
-            factor = norm["scale"] / np.sqrt(seen["var"].astype(np.float64) + EPSILON)
-            bias = norm["bias"] - seen["mean"] * factor
-        convs.append(_Conv(kernel, factor.astype(np.float32), bias.astype(np.float32)))
-    shapes = [conv.kernel.shape for conv in convs]
-    if len(shapes) < 3 or shapes[0][2] != 8 or shapes[-1] != (1, 1, shapes[-1][2], 22):
-        raise UserError(
-            "these are no weights of a network that reads strings of any length: choose those of "
-            "`reader` or `seq`."
-        )
+    count = sum(name.startswith("params.conv") and name.endswith(".kernel") for name in arrays)
+    norms = [f"batchnorm{number}" for number in range(1, count)]
+    names = [f"batch_stats.{norm}.{part}" for norm in norms for part in ("count", "mean", "var")]
+    names += [f"params.{norm}.{part}" for norm in norms for part in ("bias", "scale")]
+    names += [f"params.conv{n}.kernel" for n in range(1, count + 1)]
+    if sorted(arrays) != sorted([*names, f"params.conv{count}.bias"]):
+        raise UserError(OTHER)
+    convs = [_conv(arrays, number, is_last=number == count) for number in range(1, count + 1)]
+    if not _fit(convs):
+        raise UserError(OTHER)
+    if not all(np.isfinite(array).all() for conv in convs for array in vars(conv).values()):
+        raise UserError("these weights are not finite: train the network again, or use others.")
     return StringNetwork(tuple(convs))
+
+
+def _conv(arrays: Mapping[str, np.ndarray], number: int, *, is_last: bool) -> _Conv:
+    kernel = arrays[f"params.conv{number}.kernel"].astype(np.float32)
+    if is_last:
+        bias = arrays[f"params.conv{number}.bias"]
+        return _Conv(kernel, np.ones(bias.shape, np.float32), bias.astype(np.float32))
+    scale, bias = (arrays[f"params.batchnorm{number}.{part}"] for part in ("scale", "bias"))
+    mean, var = (arrays[f"batch_stats.batchnorm{number}.{part}"] for part in ("mean", "var"))
+    if not scale.shape == bias.shape == mean.shape == var.shape:
+        raise UserError(OTHER)
+    factor = scale / np.sqrt(var.astype(np.float64) + EPSILON)
+    return _Conv(kernel, factor.astype(np.float32), (bias - mean * factor).astype(np.float32))
+
+
+def _fit(convs: list[_Conv]) -> bool:
+    """Returns whether layers follow each other as in a network of any length."""
+    shapes = [conv.kernel.shape for conv in convs]
+    sizes = [shape[:2] for shape in shapes]
+    if (7, 1) not in sizes:
+        return False
+    squares = sizes.index((7, 1))
+    lines = len(sizes) - squares - 2
+    features = [8, *(shape[-1] for shape in shapes)]
+    return (
+        sizes == [(3, 3)] * squares + [(7, 1)] + [(1, 3)] * lines + [(1, 1)]
+        and [shape[2:] for shape in shapes] == list(pairwise(features))
+        and [conv.bias.shape for conv in convs] == [(size,) for size in features[1:]]
+        and features[-1] == 2 * (DIGITS + 1)
+    )
 
 
 def _local_contrast(x: Maps) -> Maps:

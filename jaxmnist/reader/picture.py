@@ -1,5 +1,8 @@
 """A picture as people have it, brought to numbers: any size, colours, transparency, orientation."""
 
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -11,8 +14,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from jaxmnist.errors import UserError
 
 LONGEST = 800  # pixels of the longer side that writing is looked for at
-MOST_PIXELS = 200_000_000  # of a picture that is opened: a scan of A4 at 1,200 dpi has 140 million
+MOST_PIXELS = 178_000_000  # of a picture that is opened: Pillow opens no more
 ORIENTATION = 0x0112  # the tag of EXIF
+# By any of these Pillow says that a file is damaged.
+DAMAGED = (OSError, SyntaxError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -30,51 +35,70 @@ def open_picture(source: str | Path | IO[bytes]) -> Picture:
     Raises:
       UserError: if it cannot be opened, or is too large.
     """
-    name = getattr(source, "name", source)
-    try:
-        with Image.open(source) as image:
-            return from_image(image, str(name))
-    except FileNotFoundError:
-        raise UserError(f"{name} does not exist: check the path.") from None
-    except UnidentifiedImageError:
-        raise UserError(
-            f"{name} is no picture that can be read here: use PNG, JPEG, BMP, GIF, TIFF or WebP."
-        ) from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        # By any of these Pillow says that a file is damaged.
-        raise UserError(f"{name} cannot be read as a picture: {error}.") from None
+    name = "the picture"
+    if isinstance(source, str | Path):
+        name = str(source)
+        if os.path.isdir(source):
+            raise UserError(f"{name} is a folder: name the pictures in it.")
+    elif hasattr(source, "name"):
+        name = str(source.name)
+    with _sentences(name), ExitStack() as files:
+        if isinstance(source, str | Path):
+            # Pillow 13 maps a file that it opens itself, and turned TIFFs at their wrong size.
+            source = files.enter_context(open(source, "rb"))
+        return from_image(files.enter_context(Image.open(source)), name)
 
 
 def from_image(image: Image.Image, name: str = "the picture") -> Picture:
-    """Takes a Pillow image.
+    """Takes a Pillow image; one that is not loaded yet may be loaded at a smaller size.
 
     Raises:
-      UserError: if it is too large.
+      UserError: if it is too large, or its file is damaged.
     """
     if image.width * image.height > MOST_PIXELS:
         raise UserError(
             f"{name} has {image.width} x {image.height} pixels: make it smaller than "
             f"{MOST_PIXELS // 1_000_000} million."
         )
-    # A JPEG file can be decoded at a half, a quarter or an eighth of its size, and faster so.
-    width = image.width
-    image.draft(None, (2 * LONGEST, 2 * LONGEST))
-    scale = round(width / image.width)
-    turned = ImageOps.exif_transpose(image)
-    is_turned = image.getexif().get(ORIENTATION, 1) != 1
+    with _sentences(name):
+        # A JPEG file can be decoded at a half, a quarter or an eighth of its size, and faster so.
+        width = image.width
+        image.draft(None, (2 * LONGEST, 2 * LONGEST))
+        scale = round(width / image.width)
+        turned = ImageOps.exif_transpose(image)
+        is_turned = image.getexif().get(ORIENTATION, 1) in range(2, 9)
+        plain = _plain(turned)
     notes = ("It is turned as its orientation tag says.",) if is_turned else ()
-    plain = _plain(turned)
     factor = -(-max(plain.size) // LONGEST)
     if factor > 1:
         plain = plain.reduce(factor)
     return Picture(np.asarray(plain), scale * factor, notes)
 
 
+@contextmanager
+def _sentences(name: str) -> Iterator[None]:
+    """Says in a sentence what is wrong with a file."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{name} does not exist: check the path.") from None
+    except UnidentifiedImageError:
+        raise UserError(
+            f"{name} is no picture that can be read here: use PNG, JPEG, BMP, GIF, TIFF or WebP."
+        ) from None
+    except Image.DecompressionBombError:
+        raise UserError(
+            f"{name} has too many pixels: make it smaller than {MOST_PIXELS // 1_000_000} million."
+        ) from None
+    except DAMAGED as error:
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise UserError(f"{name} cannot be read as a picture: {reason}.") from None
+
+
 def from_array(array: np.ndarray) -> Picture:
     """Takes an array (height, width) or (height, width, channels): grey, RGB or RGBA.
 
-    Whole numbers reach up to 255, or to 65,535 if their type does and one is larger than 255;
-    floats and bools up to 1, or floats up to 255 if one is larger than 1.
+    What is white is 1 if no number is larger, else 255, else 65,535 (floats: up to 255).
 
     Raises:
       UserError: if it is of another form, or not finite.
@@ -89,12 +113,12 @@ def from_array(array: np.ndarray) -> Picture:
         )
     if array.dtype.kind not in "buif":
         raise UserError(f"a picture holds numbers, and this array {array.dtype}.")
-    if array.dtype != np.uint8:
+    if array.dtype != np.uint8 or array.max() <= 1:
         values = array.astype(np.float64)
         if not np.isfinite(values).all() or values.min() < 0:
             raise UserError("a picture holds numbers from 0 on, and this array others: scale it.")
         top = values.max()
-        fulls = {"b": (1,), "f": (1, 255), "u": (255, 65_535), "i": (255, 65_535)}[array.dtype.kind]
+        fulls = {"b": (1,), "f": (1, 255)}.get(array.dtype.kind, (1, 255, 65_535))
         full = next((full for full in fulls if top <= full), None)
         if full is None:
             raise UserError(
@@ -112,7 +136,7 @@ def _plain(image: Image.Image) -> Image.Image:
         top = values.max(initial=0)
         full = next((full for full in (1, 255, 65_535) if top <= full), top)
         return Image.fromarray(np.round(values * (255 / full)).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+    if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
         sheet = image.convert("RGBA")
         seen = np.asarray(sheet.reduce(-(-max(sheet.size) // LONGEST)), np.float64)
         light = (seen[..., :3].mean(2) * seen[..., 3]).sum() / max(seen[..., 3].sum(), 1)
