@@ -10,6 +10,8 @@ from jaxmnist.reader.picture import Picture
 
 COARSE, COARSEST = 200, 100  # pixels of the longer side: of the paper, and of the whole page
 WIDEST = 0.35  # of the shorter side: no stroke is wider
+CUT = 0.8  # of the paper's light, which ink that the edge cuts does not reach
+FIBRE = 100  # of the longer side is a pixel that has other noise than its neighbour
 DARKEST = 20  # paper is no darker: in black corners ink cannot be seen
 
 
@@ -53,7 +55,8 @@ def find_ink(page: Page, widest: float | None = None) -> Ink:
     left = (light.astype(np.uint16) * 255 + paper // 2) // paper  # the share that is left of it
     strength = 255 - np.minimum(left, 255)
     strength -= np.minimum(strength, percentile(np.bincount(strength[::2, ::2].reshape(-1)), 0.5))
-    return Ink(strength.astype(np.uint8), _noise(light))
+    # The same noise of the light is more of a share of it on darker paper.
+    return Ink(strength.astype(np.uint8), _noise(light) * 255 / float(np.median(paper)))
 
 
 def _coarse(grey: Grey, longest: int) -> Grey:
@@ -81,8 +84,17 @@ def _clearness(grey: Grey) -> float:
 
 
 def _noise(grey: Grey) -> float:
-    """Returns the standard deviation of noise: from neighbours, whose paper and light are alike."""
-    apart = np.abs(np.diff(grey[::2].astype(np.int16), axis=1))
+    """Returns the standard deviation of noise: from neighbours, whose paper and light are alike.
+
+    Noise that was blurred, and the fibres of paper, differ only from pixels that are further away.
+    """
+    return max(_difference(grey, step) for step in (1, max(grey.shape) // FIBRE or 1))
+
+
+def _difference(grey: Grey, step: int) -> float:
+    """Returns the standard deviation of noise, from pixels so many columns apart."""
+    rows = grey[::2].astype(np.int16)
+    apart = np.abs(rows[:, step:] - rows[:, :-step])
     if not apart.size:
         return 0.0
     counts = np.bincount(apart.reshape(-1))
@@ -112,6 +124,18 @@ def _paper(light: Grey, widest: float) -> Grey:
     """Returns the paper's light, without dark strokes."""
     coarse = _coarse(light, COARSE)
     size = max(3, round(widest * max(coarse.shape) / max(light.shape)) | 1)
-    smooth = mean_around(closed(coarse, size, size), max(3, size // 2 | 1))
+    filled = _filled(coarse, size)
+    # A mean is no lighter than the paper on the dark side of a shadow's edge.
+    smooth = np.minimum(filled, mean_around(filled, max(3, size // 2 | 1)))
     paper = Image.fromarray(np.round(smooth).astype(np.uint8))
     return np.asarray(paper.resize(light.shape[::-1], Image.Resampling.BILINEAR))
+
+
+def _filled(grey: Grey, size: int) -> Grey:
+    """Returns a page with its strokes filled, and its light as it was up to the edges."""
+    plain = closed(grey, size, size)
+    # Windows that end at the edge fill darker light there, too: it goes on beyond it, as a stroke
+    # that the edge cuts does not.
+    half = size // 2
+    beyond = closed(np.pad(grey, half, mode="edge"), size, size)[half:-half, half:-half]
+    return np.where(beyond < CUT * plain, plain, beyond)

@@ -24,10 +24,14 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two are ou
 
 FAINTEST = 10  # strength that ink has at least, of 255
 SURE = 2  # times the level: ink that strokes have somewhere
+CLEAR = 5  # and times the noise
 WEAKEST = 0.35  # of the ink of typical strokes
 SMALLEST = 0.12  # of the size of digits: what is smaller is dirt
 THICKEST = 0.2  # of its length, for a stroke that touches an edge
+SMALLEST_DIGIT = 6  # pixels: its longer side
+MOST = 1_000  # strokes on a page: more are its texture
 RULE = 0.5  # of the picture: the shortest ruled line
+BROKEN = 0.1  # and of a part of one
 SMALLEST_PAGE = 64  # pixels of a picture that may be ruled
 
 
@@ -106,11 +110,14 @@ def find_strokes(ink: Ink) -> Strokes:
         return nothing
     strokes = [Stroke(i + 1, tuple(box)) for i, box in enumerate(found.boxes.tolist())]
     size, peak = _typical(strokes, found, mask.shape)
+    strong = found.peaks >= max(SURE * level, WEAKEST * peak, CLEAR * ink.noise)
     kept = tuple(
         stroke
-        for stroke, strongest in zip(strokes, found.peaks, strict=True)
-        if strongest >= max(SURE * level, WEAKEST * peak) and _is_written(stroke, size, mask.shape)
+        for stroke, is_strong in zip(strokes, strong, strict=True)
+        if is_strong and _is_written(stroke, size, mask.shape)
     )
+    if size < SMALLEST_DIGIT or len(kept) > MOST:
+        return nothing
     is_kept = np.isin(found.piece, [stroke.number - 1 for stroke in kept])
     return Strokes(
         labels=_labels(found, mask.shape),
@@ -239,10 +246,12 @@ def _level_rules(mask: Mask) -> Mask:
     joined = np.ascontiguousarray(closed(framed, 1, gap)[:, gap:-gap])
     pieces = _pieces(joined, joined.view(np.uint8))
     left, top, right, bottom = pieces.boxes.T
-    is_rule = (right - left >= RULE * width) & (
-        bottom - top <= np.maximum(0.12 * (right - left), 3)
-    )
-    is_rule &= np.minimum(left, width - right) <= 0.06 * width
+    is_level = bottom - top <= np.maximum(0.12 * (right - left), 3)
+    from_edge = np.minimum(left, width - right)
+    is_rule = is_level & (right - left >= RULE * width) & (from_edge <= 0.06 * width)
+    # Where some are whole, those that a stroke runs along may be broken there.
+    is_broken = is_level & (right - left >= BROKEN * width) & (from_edge <= 0.02 * width)
+    is_rule |= is_rule.any() & is_broken
     if not is_rule.any():
         return np.zeros_like(mask)
     ruled = paint(pieces.runs, is_rule[pieces.piece], mask.shape) & mask & ~thick
