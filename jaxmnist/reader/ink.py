@@ -3,15 +3,18 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int
 from PIL import Image
 
-from jaxmnist.reader.morphology import Grey, closed, mean_around, percentile
+from jaxmnist.reader.morphology import Grey, closed, erode, mean_around, percentile
 from jaxmnist.reader.picture import Picture
 
 COARSE, COARSEST = 200, 100  # pixels of the longer side: of the paper, and of the whole page
 WIDEST = 0.35  # of the shorter side: no stroke is wider
 CUT = 0.8  # of the paper's light, which ink that the edge cuts does not reach
 FIBRE = 100  # of the longer side is a pixel that has other noise than its neighbour
+CLEARANCE = 4  # widths of a stroke, that paper is looked at with around it
+FAINTEST = 10  # strength that ink has at least, of 255
 DARKEST = 20  # paper is no darker: in black corners ink cannot be seen
 
 
@@ -38,25 +41,63 @@ def to_page(picture: Picture) -> Page:
     return Page(grey if is_dark else 255 - grey, is_dark)
 
 
-def find_ink(page: Page, widest: float | None = None) -> Ink:
+def find_ink(page: Page) -> Ink:
     """Finds ink: what is darker than the paper around it.
 
-    The paper under the strokes is what a morphological closing leaves, which is wider than they
-    are. Ink takes a share of the light, in shadows, too: that share is its strength.
-
-    Args:
-      page: that it is on.
-      widest: stroke, in pixels; default: a third of the page.
+    Paper is looked at twice, from afar: first to see how wide the strokes are, and then so closely
+    around them that neither shadows nor a vignette look like ink.
     """
-    light = page.light
-    if widest is None:
-        widest = WIDEST * min(light.shape)
-    paper = np.maximum(_paper(light, widest), DARKEST).astype(np.uint16)
-    left = (light.astype(np.uint16) * 255 + paper // 2) // paper  # the share that is left of it
+    coarse = _coarse(page.light, COARSE)
+    thickness = _thickness(_ink(coarse, _paper(coarse, WIDEST * min(coarse.shape))))
+    paper = Image.fromarray(_paper(coarse, CLEARANCE * thickness + 2))
+    wide = paper.resize(page.light.shape[::-1], Image.Resampling.BILINEAR)
+    return _ink(page.light, np.asarray(wide))
+
+
+def ink_level(noise: float, strength: Grey) -> int | None:
+    """Returns the strength above which there is ink: well below what parts ink from paper.
+
+    None: there is no ink.
+    """
+    counts = np.bincount(strength.reshape(-1), minlength=256)
+    counts[: int(max(3 * noise, FAINTEST / 2)) + 1] = 0
+    if counts.sum() < 4 or not counts[FAINTEST:].any():
+        return None
+    parts = min(_otsu(counts), 0.5 * percentile(counts, 0.97))
+    return int(max(0.25 * parts, min(5 * noise, 0.8 * parts), FAINTEST))
+
+
+def _otsu(counts: Int[np.ndarray, "256"]) -> int:
+    """Returns the level that parts pixels best into two classes (Otsu, 1979)."""
+    levels = np.arange(len(counts))
+    below, sums = counts.cumsum(), (counts * levels).cumsum()
+    above = below[-1] - below
+    apart = np.square(sums[-1] * (below / below[-1]) - sums)
+    apart = np.where(above * below > 0, apart / np.maximum(below * above, 1), 0)
+    return int(np.argmax(apart)) if apart.any() else int(np.flatnonzero(counts)[0]) // 2
+
+
+def _ink(light: Grey, paper: Grey) -> Ink:
+    """Returns the ink: the share of the paper's light that is missing, in shadows, too."""
+    whole = np.maximum(paper, DARKEST).astype(np.uint16)
+    left = (light.astype(np.uint16) * 255 + whole // 2) // whole
     strength = 255 - np.minimum(left, 255)
     strength -= np.minimum(strength, percentile(np.bincount(strength[::2, ::2].reshape(-1)), 0.5))
     # The same noise of the light is more of a share of it on darker paper.
-    return Ink(strength.astype(np.uint8), _noise(light) * 255 / float(np.median(paper)))
+    return Ink(strength.astype(np.uint8), _noise(light) * 255 / float(np.median(whole[::4, ::4])))
+
+
+def _thickness(ink: Ink) -> float:
+    """Returns the width of strokes: twice their area, by the length of their outline.
+
+    What cannot be seen from afar is thin.
+    """
+    level = ink_level(ink.noise, ink.strength)
+    if level is None:
+        return 1.0
+    mask = ink.strength > level
+    outline = mask & ~(erode(mask, 3, 1) & erode(mask, 1, 3))
+    return 2 * float(mask.sum()) / max(float(outline.sum()), 1.0)
 
 
 def _coarse(grey: Grey, longest: int) -> Grey:
@@ -69,11 +110,14 @@ def _grey(pixels: np.ndarray) -> Grey:
     if pixels.ndim == 2:
         return pixels
     image = Image.fromarray(pixels)
-    candidates = [image.convert("L"), *image.split()]
     coarse = image.reduce(-(-max(image.size) // COARSEST))
+    red, green, blue = np.moveaxis(np.asarray(coarse), 2, 0)
+    if (red == green).all() and (green == blue).all():
+        return np.asarray(image.convert("L"))
     clear = [_clearness(np.asarray(each)) for each in (coarse.convert("L"), *coarse.split())]
     clear[0] *= 1.15  # three channels have less noise than one
-    return np.asarray(candidates[int(np.argmax(clear))])
+    best = int(np.argmax(clear))
+    return np.asarray(image.getchannel(best - 1) if best else image.convert("L"))
 
 
 def _clearness(grey: Grey) -> float:
@@ -121,14 +165,12 @@ def _ink_is_dark(grey: Grey) -> bool:
 
 
 def _paper(light: Grey, widest: float) -> Grey:
-    """Returns the paper's light, without dark strokes."""
-    coarse = _coarse(light, COARSE)
-    size = max(3, round(widest * max(coarse.shape) / max(light.shape)) | 1)
-    filled = _filled(coarse, size)
+    """Returns the paper's light, under strokes, too, by a closing that is wider than they are."""
+    size = max(3, round(widest) | 1)
+    filled = _filled(light, size)
     # A mean is no lighter than the paper on the dark side of a shadow's edge.
     smooth = np.minimum(filled, mean_around(filled, max(3, size // 2 | 1)))
-    paper = Image.fromarray(np.round(smooth).astype(np.uint8))
-    return np.asarray(paper.resize(light.shape[::-1], Image.Resampling.BILINEAR))
+    return np.round(smooth).astype(np.uint8)
 
 
 def _filled(grey: Grey, size: int) -> Grey:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from jaxmnist.reader.ink import Ink
+from jaxmnist.reader.ink import Ink, ink_level
 from jaxmnist.reader.morphology import (
     Grey,
     Mask,
@@ -17,12 +17,10 @@ from jaxmnist.reader.morphology import (
     find_runs,
     opened,
     paint,
-    percentile,
 )
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two are outside
 
-FAINTEST = 10  # strength that ink has at least, of 255
 SURE = 2  # times the level: ink that strokes have somewhere
 CLEAR = 5  # and times the noise
 WEAKEST = 0.35  # of the ink of typical strokes
@@ -70,7 +68,6 @@ class Strokes:
     labels: Int[np.ndarray, "height width"]  # number of the stroke at each pixel; 0: none
     strokes: tuple[Stroke, ...]
     size: float  # of a typical digit: its longer side
-    thickness: float  # of a typical stroke, in pixels
     level: int  # strength of the ink from which on it counts
     notes: tuple[str, ...] = ()
 
@@ -89,14 +86,14 @@ class _Pieces:
 def find_strokes(ink: Ink) -> Strokes:
     """Finds the strokes of a page, and leaves out what nobody wrote."""
     strength = ink.strength
-    nothing = Strokes(np.zeros(strength.shape, np.int32), (), 0.0, 0.0, 0)
-    level = _level(ink.noise, strength)
+    nothing = Strokes(np.zeros(strength.shape, np.int32), (), 0.0, 0)
+    level = ink_level(ink.noise, strength)
     notes = []
     if level is not None:
         outside = _outside(strength > level)
         if outside.any():
             strength = np.where(outside, 0, strength).astype(np.uint8)
-            level = _level(ink.noise, strength)
+            level = ink_level(ink.noise, strength)
             notes.append("What comes in from the edge is left out.")
     if level is None:
         return nothing
@@ -118,38 +115,13 @@ def find_strokes(ink: Ink) -> Strokes:
     )
     if size < SMALLEST_DIGIT or len(kept) > MOST:
         return nothing
-    is_kept = np.isin(found.piece, [stroke.number - 1 for stroke in kept])
     return Strokes(
         labels=_labels(found, mask.shape),
         strokes=kept,
         size=size,
-        thickness=_thickness(paint(found.runs, is_kept, mask.shape)),
         level=level,
         notes=tuple(notes),
     )
-
-
-def _level(noise: float, strength: Grey) -> int | None:
-    """Returns the strength above which there is ink: well below what parts ink from paper.
-
-    None: there is no ink.
-    """
-    counts = np.bincount(strength.reshape(-1), minlength=256)
-    counts[: int(max(3 * noise, FAINTEST / 2)) + 1] = 0
-    if counts.sum() < 4 or not counts[FAINTEST:].any():
-        return None
-    parts = min(_otsu(counts), 0.5 * percentile(counts, 0.97))
-    return int(max(0.25 * parts, min(5 * noise, 0.8 * parts), FAINTEST))
-
-
-def _otsu(counts: Int[np.ndarray, "256"]) -> int:
-    """Returns the level that parts pixels best into two classes (Otsu, 1979)."""
-    levels = np.arange(len(counts))
-    below, sums = counts.cumsum(), (counts * levels).cumsum()
-    above = below[-1] - below
-    apart = np.square(sums[-1] * (below / below[-1]) - sums)
-    apart = np.where(above * below > 0, apart / np.maximum(below * above, 1), 0)
-    return int(np.argmax(apart)) if apart.any() else int(np.flatnonzero(counts)[0]) // 2
 
 
 def _pieces(mask: Mask, strength: Grey) -> _Pieces:
@@ -236,12 +208,14 @@ def _level_rules(mask: Mask) -> Mask:
     thickest = max(2, max(mask.shape) // 130)
     step = max(7, width // 40) | 1
     runs = find_runs(mask)
-    long = paint(runs, runs.stop - runs.start >= step, mask.shape)
-    if not long.any():
+    lengths = runs.stop - runs.start
+    is_long = lengths >= step
+    gap = 2 * step + 1
+    if lengths[is_long].sum() < RULE * width * step / (step + gap):  # too little for one line
         return np.zeros_like(mask)
+    long = paint(runs, is_long, mask.shape)
     thick = opened(mask, thickest + 1 + thickest % 2, 1)
     # Of a line that is a little oblique or dotted there are many runs.
-    gap = 2 * step + 1
     framed = np.pad(dilate(long & ~thick, 3, 1), ((0, 0), (gap, gap)))
     joined = np.ascontiguousarray(closed(framed, 1, gap)[:, gap:-gap])
     pieces = _pieces(joined, joined.view(np.uint8))
@@ -260,12 +234,6 @@ def _level_rules(mask: Mask) -> Mask:
     reach = dilate(rest, thickest | 1, 1)
     above, below = reach[: -2 * thickest], reach[2 * thickest :]
     return np.asarray(ruled & ~(above & below))
-
-
-def _thickness(mask: Mask) -> float:
-    """Returns the width of strokes: twice their area, by the length of their outline."""
-    outline = mask & ~(erode(mask, 3, 1) & erode(mask, 1, 3))
-    return 2 * float(mask.sum()) / max(float(outline.sum()), 1.0)
 
 
 def _typical(strokes: list[Stroke], found: _Pieces, shape: tuple[int, ...]) -> tuple[float, float]:
