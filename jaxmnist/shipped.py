@@ -1,7 +1,9 @@
-"""Weights that come with the package, by their names."""
+"""Weights that come with the package, by their names, each with a card."""
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from jaxmnist.files import user_path
 
@@ -12,6 +14,15 @@ SUFFIX = ".safetensors"
 def shipped_names() -> list[str]:
     """Returns the names of the weights that come with this package."""
     return sorted(path.name.removesuffix(SUFFIX) for path in FOLDER.glob(f"*{SUFFIX}"))
+
+
+def read_card(name: str) -> dict[str, Any]:
+    """Returns what is known of shipped weights: training, test, calibration, limits, licence.
+
+    `python -m tools.ship` writes it.
+    """
+    card: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return card
 
 
 def find_weights(name: str | Path) -> Path:

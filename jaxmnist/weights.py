@@ -64,16 +64,39 @@ class Loaded:
     notes: tuple[str, ...] = ()  # what a reader of the file has to know
 
 
-def save_weights(path: Path, weights: Weights, metadata: Metadata) -> None:
-    """Writes one network; the hash in `metadata` is filled in."""
+def save_weights(path: Path, weights: Weights, metadata: Metadata, *, half: bool = False) -> None:
+    """Writes one network; the hash in `metadata` is filled in.
+
+    Args:
+      path: of the file.
+      weights: of the network; with `half` those that `rounded` returned.
+      metadata: what the file says of it.
+      half: whether numbers are written in 16 bits instead of 32.
+    """
     from safetensors.numpy import save
 
     flat = flatten_dict(weights._asdict(), sep=".")
     arrays = {name: np.asarray(value, order="C") for name, value in flat.items()}
+    if half:
+        arrays = {name: _as(np.float16, np.float32, array) for name, array in arrays.items()}
     hashed = dataclasses.replace(metadata, sha256=weights_sha256(weights))
     # One entry, since safetensors writes several in any order.
     entry = json.dumps(dataclasses.asdict(hashed), sort_keys=True)
     atomic_write(path, save(arrays, metadata={"jaxmnist": entry}))
+
+
+def rounded(weights: Weights) -> Weights:
+    """Returns weights whose numbers fit 16 bits, as float32: a file of half the size."""
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(_as(np.float32, np.float16, _as(np.float16, np.float32, leaf))),
+        weights,
+    )
+
+
+def _as(wanted: Any, given: Any, array: Any) -> np.ndarray:
+    """Returns an array in another precision, if it has a given one."""
+    array = np.asarray(array, order="C")
+    return array.astype(wanted) if array.dtype == given else array
 
 
 def with_temperature(
@@ -121,6 +144,7 @@ def load_weights(path: Path) -> Loaded:
     if "jaxmnist" not in entries:
         return _from_state_dict(path, flat)
     metadata = _metadata(path, entries["jaxmnist"])
+    flat = {name: _as(np.float32, np.float16, array) for name, array in flat.items()}
 
     network = create_network(metadata.model, max_length=metadata.max_length)
     task = task_of(network.architecture, metadata.max_length)

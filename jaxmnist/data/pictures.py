@@ -138,7 +138,7 @@ def _read(path: Path, changes: dict[str, int], *, square: bool) -> UInt8[np.ndar
     if square and width != height:
         raise UserError(
             f"{path} has {width}x{height} pixels, and this network reads single digits: cut out a "
-            "square around the digit."
+            "square around the digit, or let `jaxmnist read` find it."
         )
     if height != SIDE:
         count(f"have another size than {SIDE} pixels' height, and are scaled to it")

@@ -4,6 +4,7 @@ from typing import Any
 
 from jaxmnist.models.summary import layer_rows
 from jaxmnist.models.zoo import MODELS, find_architecture
+from jaxmnist.shipped import shipped_names
 from jaxmnist.systems.published import SYSTEMS
 from jaxmnist.tasks import task_of
 
@@ -39,7 +40,7 @@ def _entry(name: str, family: str, model: str) -> dict[str, Any]:
         "model": model,
         "params": sum(row.parameters for row in rows),
         "flops": sum(row.flops for row in rows),
-        "weights": None,
+        "weights": name if name in shipped_names() else None,
     }
 
 

@@ -1,0 +1,212 @@
+"""Puts trained weights into the package: in 16 bits, tested again as they are, with a card.
+
+  python -m tools.ship runs/reader runs/seq runs/swift runs/model_1
+
+Each is named after its system, `jaxmnist/shipped/NAME.safetensors`, with a card beside it,
+`NAME.json`. At last docs/weights.md is written, the page of all cards.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxmnist import recipes
+from jaxmnist.api import Model, load_file, load_run
+from jaxmnist.errors import UserError
+from jaxmnist.files import atomic_write
+from jaxmnist.metrics import calibration_error, coverage
+from jaxmnist.models.summary import count_parameters
+from jaxmnist.run.folder import read_json
+from jaxmnist.runtime import configure_jax, device, git_commit, versions
+from jaxmnist.shipped import FOLDER, SUFFIX, read_card, shipped_names
+from jaxmnist.tasks import SURE
+from jaxmnist.weights import rounded, save_weights
+
+PAGE = Path(__file__).parent.parent / "docs" / "weights.md"
+LICENCE = "MIT, as the code; MNIST itself is CC BY-SA 3.0"
+LIMITS = {
+    "digits": (
+        "One digit of 28x28 pixels in MNIST's own form: bright on black, 20 pixels high, centred "
+        "by its mass. Pictures of people are not in that form: `jaxmnist read` with `reader` is "
+        "for those. What is no digit is read as one."
+    ),
+    "strings": (
+        "Digits alone, written from the left to the right. Trained on MNIST, so on the shapes of "
+        "North American hands of about 1990: a 1 with a long flag, or an open 4, may be misread. "
+        "Letters that look like digits are read as digits."
+    ),
+}
+HEAD = """\
+# The weights in the package
+
+Written by `python -m tools.ship RUN...`, from the cards beside the weights
+(`jaxmnist/shipped/NAME.json`). All were trained with this code, on MNIST's 60,000 training digits
+less those held out for validation. Test figures are those of the shipped file, on MNIST's test
+digits (or strings of them), with Wilson's interval of 95 %; `pytest tests/test_shipped.py` measures
+them again. Numbers are stored in 16 bits: what that changed stands in the last column.
+
+```python
+import jaxmnist
+
+model = jaxmnist.load("model_3")
+```
+"""
+
+
+def interval(right: int, n: int, z: float = 1.96) -> list[float]:
+    """Returns the interval of 95 % of a share (Wilson, 1927)."""
+    share = right / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return [round(centre - half, 5), round(centre + half, 5)]
+
+
+def measure(model: Model) -> dict[str, Any]:
+    """Returns what a network does on all of its suites, and what its confidences are worth."""
+    metric = model.loaded.task.metric
+    suites: dict[str, float] = {}
+    calibration: dict[str, float] = {}
+    n = 0
+    for name in model.loaded.task.suites:
+        ((score, found),) = model.score_suites([name]).values()
+        suites[name] = score[metric]
+        if name == "clean":
+            n = score["n"]
+            right = (found.predicted == found.labels).all(1)
+            confidences = np.asarray(found.confidences)
+            calibration = {
+                "calibration_error": calibration_error(confidences, right),
+                "coverage": coverage(confidences, right, SURE),
+            }
+        print(f"{model.metadata.name} {name:<24}{suites[name]:>8.2%}", flush=True)
+    clean = suites["clean"]
+    return {
+        "test": {
+            "metric": metric,
+            "value": clean,
+            "n": n,
+            "interval": interval(round(clean * n), n),
+        },
+        "suites": suites,
+        "calibration": calibration,
+    }
+
+
+def recipe_of(name: str) -> str:
+    """Returns the recipe of a configuration, by the name that this gives itself."""
+    for path in sorted(recipes.shipped().glob("[!_]*.py")):
+        for variant in recipes.variants(path.stem):
+            if recipes.load(f"{path.stem}:{variant}" if variant else path.stem).name == name:
+                return f"configs/{path.name}" + f":{variant}" * bool(variant)
+    raise UserError(f"no recipe calls itself {name}: only weights of shipped recipes are shipped.")
+
+
+def ship(run: Path) -> str:
+    """Writes the weights of a run, and their card; returns their name.
+
+    Raises:
+      UserError: if the run is not finished, or was trained on other digits than MNIST.
+    """
+    summary = read_json(run / "summary.json")
+    if not isinstance(summary, dict) or summary["data"]["name"] != "MNIST":
+        raise UserError(f"{run} is no finished run on MNIST: only such weights are shipped.")
+    name = summary["config"]["system"] or summary["name"]
+    original = load_run(run)
+    path = FOLDER / f"{name}{SUFFIX}"
+    FOLDER.mkdir(exist_ok=True)
+    save_weights(path, rounded(original.loaded.weights), original.metadata, half=True)
+    shipped = load_file(path)
+    measured = measure(shipped)
+    noun = "strings" if shipped.loaded.network.architecture.heads is None else "digits"
+    card = {
+        "name": name,
+        "model": shipped.metadata.model,
+        "params": count_parameters(shipped.params),
+        "file": {
+            "bytes": path.stat().st_size,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "numbers": "float16",
+        },
+        "training": {
+            "command": f"python launch.py --config={recipe_of(summary['name'])}",
+            "seed": shipped.metadata.seed,
+            "epoch": shipped.metadata.epoch,
+            "data": {
+                key: summary["data"][key] for key in ("name", "fingerprint", "train_examples")
+            },
+            "seconds": summary["seconds"]["train"],
+            "device": summary["device"],
+            "versions": summary["versions"],
+            "git_commit": summary["git_commit"],
+        },
+        **measured,
+        "in_32_bits": summary["suites"]["clean"]["values"][0],
+        "limits": LIMITS[noun],
+        "licence": LICENCE,
+        "measured_on": {"device": device(), "versions": versions(), "git_commit": git_commit()},
+    }
+    atomic_write(FOLDER / f"{name}.json", json.dumps(card, indent=2) + "\n")
+    return name
+
+
+def page() -> str:
+    """Returns the page of all cards: a table, and what their limits are."""
+    lines = [HEAD]
+    lines += ["| name | parameters | bytes | test | 95 % | n | calibration error | in 32 bits |"]
+    lines += ["|---|---|---|---|---|---|---|---|"]
+    cards = [read_card(name) for name in shipped_names()]
+    for card in cards:
+        test, low_high = card["test"], card["test"]["interval"]
+        cells = [
+            f"[{card['name']}](#{card['name']})",
+            f"{card['params']:,}",
+            f"{card['file']['bytes']:,}",
+            f"{100 * test['value']:.2f} %",
+            f"{100 * low_high[0]:.2f} to {100 * low_high[1]:.2f}",
+            f"{test['n']:,}",
+            f"{card['calibration']['calibration_error']:.4f}",
+            f"{100 * card['in_32_bits']:.2f} %",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", f"Together {sum(card['file']['bytes'] for card in cards):,} bytes."]
+    for card in cards:
+        training, file = card["training"], card["file"]
+        suites = ", ".join(f"{name} {100 * value:.2f}" for name, value in card["suites"].items())
+        lines += [
+            "",
+            f"## {card['name']}",
+            "",
+            f"- Trained by `{training['command']}`, seed {training['seed']}, epoch "
+            f"{training['epoch']}, at {training['git_commit']}, in {training['seconds']:,.0f} s on "
+            f"{training['device']} with JAX {training['versions']['jax']}, on "
+            f"{training['data']['train_examples']:,} digits of {training['data']['name']}.",
+            f"- Suites, {card['test']['metric'].replace('_', ' ')} in percent: {suites}.",
+            f"- Confidence: calibration error {card['calibration']['calibration_error']:.4f}; the "
+            f"surest {100 * card['calibration']['coverage']:.1f} % are {100 * SURE:.1f} % right.",
+            f"- Limits: {card['limits']}",
+            f"- Licence: {card['licence']}.",
+            f"- sha256 of the file: `{file['sha256']}`",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Ships the weights of runs, and writes the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="a finished run on MNIST")
+    chosen = parser.parse_args()
+    configure_jax()
+    for run in chosen.runs:
+        print(f"{run}: {ship(run)}", flush=True)
+    atomic_write(PAGE, page())
+
+
+if __name__ == "__main__":
+    main()
