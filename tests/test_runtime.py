@@ -51,6 +51,17 @@ def compilations() -> Iterator[list[str]]:
         jax.monitoring.unregister_event_duration_listener(listen)
 
 
+@contextmanager
+def only_new_objects_collected() -> Iterator[None]:
+    """Collections look through what was made since, not through all imported modules each time."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def watch(
     epochs: int,
     workdir: Path,
@@ -61,7 +72,11 @@ def watch(
     seen: dict[str, list[int]] = {"arrays": [], "bytes": [], "resident": [], "compiled": []}
     save = training.checkpoint.save
 
-    with compilations() as compiled, monkeypatch.context() as patched:
+    with (
+        compilations() as compiled,
+        only_new_objects_collected(),
+        monkeypatch.context() as patched,
+    ):
 
         def note(folder: Path, state: Any, record: Any) -> None:
             save(folder, state, record)
