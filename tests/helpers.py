@@ -35,6 +35,20 @@ ROOT = Path(__file__).parent.parent
 SMALL, SMALL_SEQUENCES = "small_for_tests", "small_sequences_for_tests"
 SMALL_STRINGS = "small_strings_for_tests"
 
+# Runs of seconds, for every test that needs some run: their programs are compiled once for all of
+# them, as neither the seed nor the number of epochs is in them. A classifier with dropout,
+# rotation, a plateau and a smaller last batch; a recogniser with a plateau and one, too.
+SHORT_RUN: dict[str, Any] = {
+    "model": SMALL, "epochs": 3, "batch_size": 64,
+    "schedule.name": "plateau", "schedule.plateau.patience": 0,
+    "data.source": "digits8x8", "eval.examples": 100, "eval.every_epoch": False,
+}  # fmt: skip
+SHORT_SEQUENCES: dict[str, Any] = {
+    "model": SMALL_SEQUENCES, "sequence.train_sequences": 150,
+    "schedule.name": "plateau", "schedule.plateau.patience": 0,
+    "validation.examples": 60, "eval.examples": 60,
+}  # fmt: skip
+
 
 def _blocks(*split: Layer, classes: int) -> tuple[Layer, ...]:
     block = (Conv(8, padding=1), BatchNorm(), Relu(), Dropout(0.1), MaxPool(4))
@@ -77,6 +91,11 @@ def recipe(name: str, changes: dict[str, Any] | None = None) -> Config:
     return from_dict(config.to_dict())
 
 
+def short_run(**changes: Any) -> Config:
+    """Returns the short run of a classifier, with changes."""
+    return recipe("iterations:iteration_6", SHORT_RUN | changes)
+
+
 def first_gradient(opt_state: optax.OptState) -> dict[str, Any]:
     """The gradient of a first step, out of the optimizer's first average of gradients."""
     trace = optax.tree.get(opt_state, "trace")
@@ -98,19 +117,19 @@ SHORT_PUBLISHED = {
 
 # As somebody writes it who has a network of his own.
 CONFIG_FILE = """\
-from tests.helpers import SMALL
+from tests.helpers import SHORT_RUN
 from jaxmnist import recipes
 
 def get_config():
-    config = recipes.load("iterations:tiny")
-    config.update_from_flattened_dict(CHANGES)
+    config = recipes.load("iterations:iteration_6")
+    config.update_from_flattened_dict(SHORT_RUN | CHANGES)
     return config
 """
 
 
 def write_config_file(path: Path, changes: dict[str, Any]) -> Path:
-    """Writes a config file that trains SMALL in another process."""
-    path.write_text(CONFIG_FILE.replace("CHANGES", repr({"model": SMALL, **changes})))
+    """Writes a config file that makes a short run in another process."""
+    path.write_text(CONFIG_FILE.replace("CHANGES", repr(changes)))
     return path
 
 

@@ -7,19 +7,19 @@ import jax
 import pytest
 
 from jaxmnist.training import train
-from tests.helpers import SMALL, recipe, run_python, write_config_file
+from tests.helpers import recipe, run_python, short_run, write_config_file
 from tools.kill_points import results
 
-SHORT = {"model": SMALL, "epochs": 2, "validation.examples": 60, "eval.examples": 60}
+EPOCHS = 2
 
 
 def here(workdir: Path, **more: int) -> list[Any]:
-    train(recipe("iterations:tiny", SHORT | more), workdir)
+    train(short_run(epochs=EPOCHS, **more), workdir)
     return results(workdir)
 
 
 def in_another_process(workdir: Path, cache: Path) -> list[Any]:
-    path = write_config_file(workdir.with_suffix(".py"), SHORT)
+    path = write_config_file(workdir.with_suffix(".py"), {"epochs": EPOCHS})
     done = run_python(
         "launch.py", f"--config={path}", f"--workdir={workdir}",
         JAX_COMPILATION_CACHE_DIR=str(cache),

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from jaxmnist import checkpoint, experiment, testing, training
-from jaxmnist.config import Config, Data, config_hash, to_dict
+from jaxmnist.config import Data, config_hash, to_dict
 from jaxmnist.data.dataset import Dataset, Splits
 from jaxmnist.errors import Interrupted, UserError
 from jaxmnist.experiment import CompiledFns, Experiment, prepare
@@ -26,26 +26,16 @@ from jaxmnist.run.summary import epoch_row
 from jaxmnist.state import TrainState
 from jaxmnist.tasks import Predictions, ReadDigits
 from jaxmnist.training import train
-from tests.helpers import SMALL, recipe
+from tests.helpers import short_run
 from tools.kill_points import results
 
-STEPS = 22  # an epoch
-
-
-def small(**changes: Any) -> Config:
-    """A classifier with dropout and rotation, a plateau, and a smaller last batch."""
-    short = {
-        "model": SMALL, "epochs": 3, "batch_size": 64,
-        "schedule.name": "plateau", "schedule.plateau.patience": 0,
-        "data.source": "digits8x8", "eval.examples": 100,  # some 1,400 digits to train on
-    }  # fmt: skip
-    return recipe("iterations:iteration_6", short | changes)
+STEPS = 22  # an epoch of a short run
 
 
 @pytest.fixture(scope="module")
 def through(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("through") / "run"
-    train(small(), workdir)
+    train(short_run(), workdir)
     return workdir
 
 
@@ -113,10 +103,10 @@ def test_a_run_that_was_asked_to_stop_goes_on_with_the_same_bits(
             stop_on_signal() as stopping,
             pytest.raises(Interrupted, match=r"interrupted, and saved after .*") as stop,
         ):
-            train(small(), tmp_path / "run", stop=stopping)
+            train(short_run(), tmp_path / "run", stop=stopping)
     assert stop.value.code == 128 + number
     assert not (tmp_path / "run" / "summary.json").exists()
-    train(small(), tmp_path / "run")
+    train(short_run(), tmp_path / "run")
     assert "resuming" in capsys.readouterr().out
     assert results(tmp_path / "run") == results(through)
 
@@ -156,7 +146,7 @@ def test_a_resume_that_repeats_randomness_is_noticed(
     stop_after_the_first_epoch(tmp_path / "run", monkeypatch)
     with monkeypatch.context() as patched:
         bug(patched)
-        train(small(), tmp_path / "run")
+        train(short_run(), tmp_path / "run")
     lines = [(w / "metrics.jsonl").read_text().splitlines() for w in (tmp_path / "run", through)]
     assert lines[0][0] == lines[1][0]
     assert lines[0][1] != lines[1][1]
@@ -172,7 +162,7 @@ def stop_after_the_first_epoch(workdir: Path, monkeypatch: pytest.MonkeyPatch) -
     with monkeypatch.context() as patched:
         patched.setattr(Progress, "end_epoch", stop)
         with pytest.raises(KeyboardInterrupt):
-            train(small(), workdir)
+            train(short_run(), workdir)
 
 
 def flip(file: Path) -> None:
@@ -197,7 +187,7 @@ def test_any_damage_to_the_newest_checkpoint_is_noticed_and_the_one_before_serve
     newest = unfinished / "checkpoints" / "3"
     files = sorted(path.relative_to(newest) for path in newest.rglob("*") if path.is_file())
     assert len(files) > 5
-    like = prepare(small()).init_state(0)
+    like = prepare(short_run()).init_state(0)
     for file in files:  # every file that there is, one at a time
         log: list[str] = []
         content = (newest / file).read_bytes()
@@ -218,7 +208,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(
 ) -> None:
     flip(unfinished / "checkpoints" / "3" / "record.json")
     (unfinished / "checkpoints" / "4.partial" / "state").mkdir(parents=True)  # a crash left it
-    train(small(), unfinished)
+    train(short_run(), unfinished)
     said = capsys.readouterr().out
     assert "3 is damaged (record.json has changed): trying the one before it" in said
     assert "after epoch 2" in said
@@ -231,7 +221,7 @@ def test_a_checkpoint_may_be_damaged_again(unfinished: Path, through: Path) -> N
     for _ in range(2):
         flip(unfinished / "checkpoints" / "3" / "record.json")
         (unfinished / "summary.json").unlink(missing_ok=True)
-        train(small(), unfinished)
+        train(short_run(), unfinished)
     assert results(unfinished) == results(through)
     kept = {path.name for path in (unfinished / "checkpoints").iterdir()}
     assert kept >= {"3", "3.damaged", "3.damaged1"}
@@ -241,7 +231,7 @@ def test_a_checkpoint_may_be_damaged_again(unfinished: Path, through: Path) -> N
 def test_what_belongs_to_another_configuration_is_not_taken(
     unfinished: Path, through: Path, tmp_path: Path
 ) -> None:
-    other = small(seed=7)
+    other = short_run(seed=7)
     (tmp_path / "other").mkdir()
     shutil.copytree(unfinished / "checkpoints", tmp_path / "other" / "checkpoints")
     (tmp_path / "other" / "config.json").write_text(json.dumps(to_dict(other)))
@@ -259,12 +249,12 @@ def test_a_folder_that_changes_hands_while_digits_are_loaded_is_refused(
 
     def load_slowly(data: Data) -> Splits:
         (tmp_path / "run").mkdir()
-        (tmp_path / "run" / "config.json").write_text(json.dumps(to_dict(small(seed=1))))
+        (tmp_path / "run" / "config.json").write_text(json.dumps(to_dict(short_run(seed=1))))
         return load(data)
 
     monkeypatch.setattr(experiment, "load_splits", load_slowly)
     with pytest.raises(UserError, match=r"belongs to another configuration.* seed \(1 there, 0"):
-        train(small(), tmp_path / "run")
+        train(short_run(), tmp_path / "run")
 
 
 def test_a_finished_run_without_its_weights_says_how_to_have_them_again(
@@ -273,9 +263,9 @@ def test_a_finished_run_without_its_weights_says_how_to_have_them_again(
     shutil.copy(through / "summary.json", unfinished)
     (unfinished / "weights.safetensors").unlink()
     with pytest.raises(UserError, match=r"without its weights.safetensors: remove summary.json"):
-        train(small(), unfinished)
+        train(short_run(), unfinished)
     (unfinished / "summary.json").unlink()
-    train(small(), unfinished)
+    train(short_run(), unfinished)
     assert results(unfinished) == results(through)
 
 
@@ -285,7 +275,7 @@ def test_a_folder_of_which_a_kill_left_the_beginning_is_taken(
 ) -> None:
     for name in left:
         (tmp_path / name).mkdir() if name == "plots" else (tmp_path / name).write_text("{")
-    RunFolder(tmp_path, small()).create()
+    RunFolder(tmp_path, short_run()).create()
     assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 3
     assert {path.name for path in tmp_path.iterdir()} == {"plots", "config.json"}
 
@@ -304,9 +294,9 @@ def test_a_full_disk_is_said_in_a_sentence_wherever_it_is_met(
         with pytest.raises(
             UserError, match=r"somewhere cannot .* \(No space left on device\): fix it"
         ):
-            train(small(), unfinished)
+            train(short_run(), unfinished)
     if name == "draw_predictions":
-        train(small(), unfinished)
+        train(short_run(), unfinished)
         assert results(unfinished) == results(through)
 
 
@@ -318,7 +308,7 @@ def test_files_that_others_leave_in_a_checkpoint_are_none_of_its_own(
 ) -> None:
     for number in ("2", "3"):
         (unfinished / "checkpoints" / number / stray).write_bytes(b"\0\5\x16\7")
-    train(small(), unfinished)
+    train(short_run(), unfinished)
     assert "after epoch 3" in capsys.readouterr().out
     assert results(unfinished) == results(through)
 
@@ -336,9 +326,9 @@ def test_a_checkpoint_that_cannot_be_read_is_not_called_damaged(
     with monkeypatch.context() as patched:
         patched.setattr(checkpoint, "_sha256", out_of_reach)
         with pytest.raises(UserError, match=rf"3 cannot be read \({os.strerror(number)}\): make"):
-            train(small(), unfinished)
+            train(short_run(), unfinished)
     assert sorted(unfinished.rglob("*")) == before
-    train(small(), unfinished)
+    train(short_run(), unfinished)
     assert results(unfinished) == results(through)
 
 
@@ -347,7 +337,7 @@ def test_a_whole_checkpoint_of_another_version_is_kept(unfinished: Path) -> None
     (folder / "state" / "_METADATA").write_text("{}")
     (folder / "checksums.json").write_text(json.dumps(checkpoint._checksums(folder)))
     with pytest.raises(UserError, match=r"3 is whole, but of another version .* \(\w+\): go on"):
-        train(small(), unfinished)
+        train(short_run(), unfinished)
     assert folder.is_dir()
 
 
@@ -356,7 +346,7 @@ def test_with_no_checkpoint_that_can_be_read_nothing_starts_over_unasked(unfinis
         (path / "checksums.json").unlink()
     before = sorted(unfinished.rglob("*"))
     with pytest.raises(UserError, match=r"all checkpoints in .* are damaged: put a copy back"):
-        train(small(), unfinished)
+        train(short_run(), unfinished)
     assert sorted(unfinished.rglob("*")) == before
 
 
@@ -382,7 +372,7 @@ def test_divergence_stops_the_run_and_says_where(
     monkeypatch.setattr(Experiment, "init_state", poisoned(0))
     for _ in range(2):  # started again, it says the same
         with pytest.raises(UserError, match=r"seed 3 .* epoch 1, step 1 \(learning rate 0.0\d+\)"):
-            train(small(seed=3), tmp_path / "run")
+            train(short_run(seed=3), tmp_path / "run")
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == ""
 
 
@@ -390,7 +380,8 @@ def test_divergence_stops_the_run_and_says_where(
 def test_a_population_drops_only_the_seed_that_diverged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    both = small(num_seeds=2, seed=5, batch_size=125)  # no smaller last batch to compile
+    # No smaller last batch to compile.
+    both = short_run(num_seeds=2, seed=5, batch_size=125, **{"eval.every_epoch": True})
     train(both, tmp_path / "whole")
     monkeypatch.setattr(Experiment, "init_state", poisoned(0))
     train(both, tmp_path / "spoilt")
@@ -417,13 +408,13 @@ def test_divergence_in_validation_is_noticed_too(
 
     monkeypatch.setattr(ReadDigits, "score", spoil)
     with pytest.raises(UserError, match=f"not finite in epoch 1, step {STEPS} "):
-        train(small(), tmp_path / "run")
+        train(short_run(), tmp_path / "run")
 
 
 def test_a_bug_in_save_is_a_traceback_and_leaves_the_checkpoints_alone(
     unfinished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    like = prepare(small()).init_state(0)
+    like = prepare(short_run()).init_state(0)
     saved = checkpoint.restore_latest(unfinished / "checkpoints", like, print)
     assert saved
     before = sorted((unfinished / "checkpoints").rglob("*"))
@@ -436,7 +427,7 @@ def test_a_bug_in_save_is_a_traceback_and_leaves_the_checkpoints_alone(
         checkpoint.save(unfinished / "checkpoints", *saved)
     (unfinished / "checkpoints" / "3" / "record.json").write_text("{}")  # so that it trains again
     with pytest.raises(TypeError, match="a bug of ours"):
-        train(small(), unfinished)
+        train(short_run(), unfinished)
     monkeypatch.undo()
     assert {path.name for path in before} <= {
         path.name.removesuffix(".damaged") for path in (unfinished / "checkpoints").rglob("*")
@@ -447,7 +438,7 @@ def test_a_stop_request_alone_never_stops(through: Path, tmp_path: Path) -> None
     """In a notebook nobody listens to signals, and nothing of the process changes."""
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert not StopRequest().requested
-    train(small(), tmp_path / "run", stop=StopRequest())
+    train(short_run(), tmp_path / "run", stop=StopRequest())
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert results(tmp_path / "run") == results(through)
 
@@ -464,6 +455,6 @@ def test_an_unfinished_run_of_an_older_version_resumes(unfinished: Path, through
         record = json.loads((folder / "record.json").read_text()) | {"config": config_hash(old)}
         (folder / "record.json").write_text(json.dumps(record))
         (folder / "checksums.json").write_text(json.dumps(checkpoint._checksums(folder)))
-    train(small(), unfinished)
+    train(short_run(), unfinished)
     assert results(unfinished) == results(through)
     assert "backend" in path.read_text()

@@ -17,20 +17,16 @@ from jaxmnist.experiment import prepare
 from jaxmnist.run.folder import RunFolder
 from jaxmnist.run.lock import locked
 from jaxmnist.run.progress import Progress
+from jaxmnist.run.summary import Summary
 from jaxmnist.state import TrainState
 from jaxmnist.training import train
 from jaxmnist.weights import weights_sha256
-from tests.helpers import SHORT_PUBLISHED, SMALL, SMALL_SEQUENCES, recipe
+from tests.helpers import SHORT_PUBLISHED, SHORT_SEQUENCES, SMALL, recipe
 
 
 def small(**changes: Any) -> Config:
     """A recipe of seconds with a plateau, early stopping and a smaller last batch."""
-    short = {
-        "model": SMALL_SEQUENCES, "epochs": 4, "sequence.train_sequences": 150,
-        "validation.examples": 60, "eval.examples": 60,
-        "schedule.name": "plateau", "schedule.plateau.patience": 0,
-    }  # fmt: skip
-    return recipe("seq:compact-tiny", short | changes)
+    return recipe("seq:compact-tiny", SHORT_SEQUENCES | changes)
 
 
 def last_state(workdir: Path, config: Config) -> tuple[TrainState, Record]:
@@ -177,8 +173,14 @@ def plain(**changes: Any) -> Config:
     return recipe("iterations:tiny", short | changes)
 
 
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    """Of a run that was as long from the start."""
+    return train(plain(epochs=4), tmp_path_factory.mktemp("straight") / "run")
+
+
 def test_a_finished_run_is_trained_longer(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    straight: Summary, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """To the bits of one that was as long from the start, those of every epoch included."""
     first = train(plain(), tmp_path / "run")
@@ -186,7 +188,6 @@ def test_a_finished_run_is_trained_longer(
     said = capsys.readouterr().out
     assert "is trained longer: 4 epochs, not 2" in said
     assert "resuming" in said
-    straight = train(plain(epochs=4), tmp_path / "straight")
     assert first.weights_sha256 != longer.weights_sha256 == straight.weights_sha256
     assert longer.protocol == straight.protocol
     assert (first.epochs, longer.epochs) == (2, 4)
@@ -200,7 +201,7 @@ def test_a_finished_run_is_trained_longer(
 
 
 def test_a_longer_run_that_was_killed_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    straight: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the worst moment: config.json has the new epochs already, the checkpoints have not."""
     train(plain(), tmp_path / "run")
@@ -211,9 +212,8 @@ def test_a_longer_run_that_was_killed_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(training, "set_up", killed)
         with pytest.raises(KeyboardInterrupt):
-            train(plain(epochs=3), tmp_path / "run")
-    longer = train(plain(epochs=3), tmp_path / "run")
-    straight = train(plain(epochs=3), tmp_path / "straight")
+            train(plain(epochs=4), tmp_path / "run")
+    longer = train(plain(epochs=4), tmp_path / "run")
     assert longer.weights_sha256 == straight.weights_sha256
 
 

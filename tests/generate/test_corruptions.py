@@ -90,11 +90,11 @@ def test_a_key_decides_and_nothing_else(name: str, some: np.ndarray) -> None:
         assert abs(differ.mean() - chance) < 4 * np.sqrt(chance * (1 - chance) / COUNT)
     else:
         assert differ.mean() > 0.95  # lines are few: 27 x 27, and 27 x 10 zigzags
-    # One by one as in a batch.
-    alone = jax.jit(CORRUPTIONS[name], compiler_options=COMPILE_FAST)
-    for place in range(4):
-        levels = np.asarray(alone(keys_of(0)[place], scaled(some[place])), np.float64) * 255
-        np.testing.assert_allclose(levels, images[place], rtol=0, atol=1e-4)
+    # At another place of the batch, beside others.
+    order = np.arange(COUNT)[::-1]
+    moved = batched(name)(keys_of(0)[order], scaled(some[order]))
+    levels = np.asarray(moved, np.float64) * 255
+    np.testing.assert_allclose(levels, images[order], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - SIGNS - {"scale", "stripe", "canny_edges"}))

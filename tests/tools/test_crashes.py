@@ -13,8 +13,7 @@ from tools.storage_faults import compile_faults
 
 @pytest.mark.slow
 def test_five_kills_leave_the_same_bits(tmp_path: Path) -> None:
-    changes = {"epochs": 3, "data.validation_examples": 125}  # a smaller last batch
-    config = write_config_file(tmp_path / "small.py", changes)
+    config = write_config_file(tmp_path / "small.py", {"eval.every_epoch": True})
     outcomes = search(5, {"small": (f"--config={config}",)}, seed=1)["small"].values()
     # A run that is killed at its last point may be killed again until it ends: five or a few more.
     assert sum(one["kills"] for one in outcomes) >= 5
