@@ -17,7 +17,6 @@ from jaxmnist.experiment import prepare
 from jaxmnist.training import train
 from tests.helpers import SMALL, recipe
 
-# seq:tiny goes from end to end in test_outside.py.
 NAMES = ("ds_cnn", "iterations", "models", "speedrun", "v")
 
 
@@ -39,6 +38,17 @@ def last_kernels(workdir: Path, config: Config) -> np.ndarray:
     saved = restore_latest(workdir / "checkpoints", like, print)
     assert saved
     return np.asarray(saved[0].params["conv1"]["kernel"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["seq", "reader"])
+def test_tiny_recipes_of_strings_learn(name: str, tmp_path: Path) -> None:
+    summary = run(recipe(f"{name}:tiny"), tmp_path / "run")
+    assert summary["test"]["metric"] == "exact_sequence_accuracy"
+    assert summary["suites"].keys() == {"clean", "noise_30"}
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["train_loss"] for line in lines]
+    assert losses[-1] < 0.9 * losses[0]
 
 
 @pytest.mark.slow
