@@ -15,6 +15,7 @@ from jaxmnist.formats.state_dict import to_state_dict
 from jaxmnist.models import classifiers
 from jaxmnist.models.summary import init_variables, layer_rows
 from jaxmnist.models.zoo import create_network
+from jaxmnist.shipped import read_card
 from jaxmnist.systems.audit import audit, read_results, table
 from jaxmnist.systems.logs import read_logs
 from jaxmnist.systems.published import SYSTEMS
@@ -40,6 +41,9 @@ def test_the_table_is_what_the_results_say() -> None:
         seeds = f"MNIST test, {ours['num_seeds']} seed{'s' if ours['num_seeds'] > 1 else ''}"
         assert ours["data"]["official"]
         assert row(f"**{name}** (ours)", ours["params"], cells, seeds) in README
+    card = read_card("reader")
+    cells = [f"{100 * card['suites'][suite]:.2f}" for suite in SHOWN]
+    assert row("**reader** (ours)", card["params"], cells, "MNIST test, 1 seed") in README
     for name in ("seq-specialist", "seq-generalist"):
         published = SYSTEMS[name].published
         assert published
