@@ -69,33 +69,27 @@ def save_weights(path: Path, weights: Weights, metadata: Metadata, *, half: bool
 
     Args:
       path: of the file.
-      weights: of the network; with `half` those that `rounded` returned.
+      weights: of the network.
       metadata: what the file says of it.
-      half: whether numbers are written in 16 bits instead of 32.
+      half: whether numbers are rounded to 16 bits, which makes the file half as large.
     """
     from safetensors.numpy import save
 
+    if half:
+        weights = jax.tree.map(lambda leaf: _cast(leaf, np.float32, np.float16), weights)
     flat = flatten_dict(weights._asdict(), sep=".")
     arrays = {name: np.asarray(value, order="C") for name, value in flat.items()}
-    if half:
-        arrays = {name: _as(np.float16, np.float32, array) for name, array in arrays.items()}
-    hashed = dataclasses.replace(metadata, sha256=weights_sha256(weights))
+    # The hash is of the weights as they are read again.
+    read = jax.tree.map(lambda leaf: _cast(leaf, np.float16, np.float32), weights)
+    hashed = dataclasses.replace(metadata, sha256=weights_sha256(read))
     # One entry, since safetensors writes several in any order.
     entry = json.dumps(dataclasses.asdict(hashed), sort_keys=True)
     atomic_write(path, save(arrays, metadata={"jaxmnist": entry}))
 
 
-def rounded(weights: Weights) -> Weights:
-    """Returns weights whose numbers fit 16 bits, as float32: a file of half the size."""
-    return jax.tree.map(
-        lambda leaf: jnp.asarray(_as(np.float32, np.float16, _as(np.float16, np.float32, leaf))),
-        weights,
-    )
-
-
-def _as(wanted: Any, given: Any, array: Any) -> np.ndarray:
-    """Returns an array in another precision, if it has a given one."""
-    array = np.asarray(array, order="C")
+def _cast(array: Any, given: Any, wanted: Any) -> np.ndarray:
+    """Returns an array of one precision in another; one of any other dtype stays as it is."""
+    array = np.asarray(array)
     return array.astype(wanted) if array.dtype == given else array
 
 
@@ -144,7 +138,7 @@ def load_weights(path: Path) -> Loaded:
     if "jaxmnist" not in entries:
         return _from_state_dict(path, flat)
     metadata = _metadata(path, entries["jaxmnist"])
-    flat = {name: _as(np.float32, np.float16, array) for name, array in flat.items()}
+    flat = {name: _cast(array, np.float16, np.float32) for name, array in flat.items()}
 
     network = create_network(metadata.model, max_length=metadata.max_length)
     task = task_of(network.architecture, metadata.max_length)

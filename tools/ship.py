@@ -9,11 +9,11 @@ Each is named after its system, `jaxmnist/shipped/NAME.safetensors`, with a card
 import argparse
 import hashlib
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 
 from jaxmnist import recipes
 from jaxmnist.api import Model, load_file, load_run
@@ -25,7 +25,7 @@ from jaxmnist.run.folder import read_json
 from jaxmnist.runtime import configure_jax, device, git_commit, versions
 from jaxmnist.shipped import FOLDER, SUFFIX, read_card, shipped_names
 from jaxmnist.tasks import SURE
-from jaxmnist.weights import rounded, save_weights
+from jaxmnist.weights import save_weights
 
 PAGE = Path(__file__).parent.parent / "docs" / "weights.md"
 LICENCE = "MIT, as the code; MNIST itself is CC BY-SA 3.0"
@@ -53,17 +53,9 @@ them again. Numbers are stored in 16 bits: what that changed stands in the last 
 ```python
 import jaxmnist
 
-model = jaxmnist.load("model_3")
+reader = jaxmnist.load("reader")
 ```
 """
-
-
-def interval(right: int, n: int, z: float = 1.96) -> list[float]:
-    """Returns the interval of 95 % of a share (Wilson, 1927)."""
-    share = right / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return [round(centre - half, 5), round(centre + half, 5)]
 
 
 def measure(model: Model) -> dict[str, Any]:
@@ -90,7 +82,7 @@ def measure(model: Model) -> dict[str, Any]:
             "metric": metric,
             "value": clean,
             "n": n,
-            "interval": interval(round(clean * n), n),
+            "interval": list(binomtest(round(clean * n), n).proportion_ci(method="wilson")),
         },
         "suites": suites,
         "calibration": calibration,
@@ -106,8 +98,12 @@ def recipe_of(name: str) -> str:
     raise UserError(f"no recipe calls itself {name}: only weights of shipped recipes are shipped.")
 
 
-def ship(run: Path) -> str:
+def ship(run: Path, commit: str | None) -> str:
     """Writes the weights of a run, and their card; returns their name.
+
+    Args:
+      run: the run folder.
+      commit: of the source tree that measures them.
 
     Raises:
       UserError: if the run is not finished, or was trained on other digits than MNIST.
@@ -119,7 +115,7 @@ def ship(run: Path) -> str:
     original = load_run(run)
     path = FOLDER / f"{name}{SUFFIX}"
     FOLDER.mkdir(exist_ok=True)
-    save_weights(path, rounded(original.loaded.weights), original.metadata, half=True)
+    save_weights(path, original.loaded.weights, original.metadata, half=True)
     shipped = load_file(path)
     measured = measure(shipped)
     noun = "strings" if shipped.loaded.network.architecture.heads is None else "digits"
@@ -148,7 +144,7 @@ def ship(run: Path) -> str:
         "in_32_bits": summary["suites"]["clean"]["values"][0],
         "limits": LIMITS[noun],
         "licence": LICENCE,
-        "measured_on": {"device": device(), "versions": versions(), "git_commit": git_commit()},
+        "measured_on": {"device": device(), "versions": versions(), "git_commit": commit},
     }
     atomic_write(FOLDER / f"{name}.json", json.dumps(card, indent=2) + "\n")
     return name
@@ -203,8 +199,9 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="a finished run on MNIST")
     chosen = parser.parse_args()
     configure_jax()
+    commit = git_commit()  # now: what is written changes the source tree
     for run in chosen.runs:
-        print(f"{run}: {ship(run)}", flush=True)
+        print(f"{run}: {ship(run, commit)}", flush=True)
     atomic_write(PAGE, page())
 
 

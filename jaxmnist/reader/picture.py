@@ -64,7 +64,7 @@ def from_image(image: Image.Image, name: str = "the picture") -> Picture:
         )
     with _sentences(name):
         width, part = image.width, _part(max(image.size))
-        image.draft(None, (width // part, image.height // part))
+        image.draft(None, (max(width // part, 1), max(image.height // part, 1)))
         scale = round(width / image.width)
         is_turned = image.getexif().get(ORIENTATION, 1) in range(2, 9)
         plain = _plain(ImageOps.exif_transpose(image) if is_turned else image)

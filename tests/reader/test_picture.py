@@ -307,3 +307,14 @@ def test_a_picture_is_not_changed_by_being_read(tmp_path: Path) -> None:
         assert image.size == (3_600, 2_400)
     assert seen.picture.scale == 5
     assert look(tmp_path / "large.jpg").picture.scale in (4, 5, 6)
+
+
+@pytest.mark.parametrize(
+    "size", [(801, 801), (2_000, 1_500), (2_047, 1_536), (4_000, 3_000), (6_400, 4), (9_999, 30)]
+)
+def test_a_jpeg_file_of_any_size_keeps_its_detail(size: tuple[int, int], tmp_path: Path) -> None:
+    GREY.resize(size).save(tmp_path / "x.jpg")
+    picture = open_picture(tmp_path / "x.jpg")
+    longest = max(picture.pixels.shape)
+    assert LONGEST / 2 <= longest <= LONGEST
+    assert abs(longest * picture.scale - size[0]) <= picture.scale  # boxes are those of the file

@@ -68,6 +68,11 @@ def digits() -> Dataset:
     return Dataset(jnp.asarray(test.images), jnp.asarray(test.labels, jnp.int32))
 
 
+def example_keys(count: int, seed: int) -> ExampleKeys:
+    keys = (jax.random.split(jax.random.key(seed + more), count) for more in (0, 1))
+    return ExampleKeys(jnp.arange(count), *keys)
+
+
 @cache
 def make(fields: Strings, longest: int = LONGEST) -> ExampleFn:
     example = partial(string_example, longest=longest, fields=fields)
@@ -85,17 +90,15 @@ def drawn(
     fields: Strings, digits: Dataset, count: int = 64, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """What `examples` returns, without a program for every effect."""
-    keys = [jax.random.split(jax.random.key(seed + more), count) for more in (0, 1)]
     strengths = jax.tree.map(jnp.asarray, fields)
-    images, labels = draw(strengths, ExampleKeys(jnp.arange(count), *keys), digits)
+    images, labels = draw(strengths, example_keys(count, seed), digits)
     return np.asarray(images) * SD + MEAN, np.asarray(labels)
 
 
 def examples(
     fields: Strings, digits: Dataset, count: int = 64, longest: int = LONGEST, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    keys = [jax.random.split(jax.random.key(seed + more), count) for more in (0, 1)]
-    images, labels = make(fields, longest)(ExampleKeys(jnp.arange(count), *keys), digits)
+    images, labels = make(fields, longest)(example_keys(count, seed), digits)
     return np.asarray(images) * SD + MEAN, np.asarray(labels)
 
 

@@ -12,7 +12,7 @@ from jaxmnist.models.layers import Conv
 from jaxmnist.models.network import Architecture
 from jaxmnist.models.zoo import SEQUENCE_CLASSES, find_architecture, sequence_ctc
 
-CERTAIN = 20.0  # logit of what no place beyond the last says anything else than
+CERTAIN = 20.0  # logit of nothing, at places beyond the last
 
 
 @dataclass(frozen=True)
