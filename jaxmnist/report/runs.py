@@ -1,0 +1,140 @@
+"""Run folders as a report reads them: whole or under way, of this version or an older one."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxmnist.config import flatten
+from jaxmnist.errors import UserError
+from jaxmnist.old_configs import upgrade
+from jaxmnist.run.predictions import ANSWERS_FILE, Answers, load_answers
+from jaxmnist.typed_json import from_json
+
+READ_FILES = ("config.json", "metrics.jsonl", "summary.json", ANSWERS_FILE)
+Version = tuple[int, ...]  # of the files of a folder: it changes when one of them does
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An accuracy over seeds, as a fraction."""
+
+    mean: float
+    values: list[float]
+    sd: float | None = None
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which digits."""
+
+    source: str
+    official: bool  # byte for byte MNIST
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """What parts of the run took."""
+
+    train: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `summary.json` says, as far as a report shows it."""
+
+    params: int
+    data: Data
+    test: Figure
+    suites: dict[str, Figure]
+    seconds: Seconds
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder."""
+
+    folder: Path
+    fields: dict[str, Any]  # of its configuration, by full name
+    history: list[dict[str, Any]]  # the lines of metrics.jsonl
+    outcome: Outcome | None  # None while it is under way
+    answers: Answers | None  # None, too, of older versions
+
+
+def find_runs(paths: Sequence[Path]) -> list[Path]:
+    """Returns the run folders among folders and in them, each once.
+
+    Raises:
+      UserError: if a path is no folder, or holds no run.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        if not path.is_dir():
+            why = "is a file" if path.exists() else "does not exist"
+            raise UserError(f"{path} {why}: give a run folder, or a folder of run folders.")
+        inside = list(_walk(path))
+        if not inside:
+            raise UserError(f"{path} holds no run: give a run folder, or a folder of run folders.")
+        found |= {os.path.realpath(folder): folder for folder in inside}
+    return list(found.values())
+
+
+def _walk(top: Path) -> Iterator[Path]:
+    for folder, inside, files in os.walk(top):
+        if "config.json" in files and ("metrics.jsonl" in files or "model.txt" in files):
+            inside.clear()  # checkpoints are no runs
+            yield Path(folder)
+        inside.sort()
+
+
+def version(folder: Path) -> Version:
+    """Returns what changes with the files of a run."""
+    return tuple(_changed(folder / name) for name in READ_FILES)
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def load_run(folder: Path) -> Run:
+    """Reads a run folder.
+
+    Raises:
+      UserError: if one of its files is damaged.
+    """
+    config, history, outcome = folder / "config.json", [], None
+    lines, summary = folder / "metrics.jsonl", folder / "summary.json"
+    try:
+        fields = flatten(upgrade(_parse(config)))
+        if lines.exists():
+            history = [row for row in map(json.loads, lines.read_text().splitlines()) if _is(row)]
+        if summary.exists():
+            outcome = from_json(Outcome, _parse(summary))
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or folder} cannot be read ({error.strerror}): check it."
+        ) from None
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{folder} is damaged, or no run ({type(error).__name__}): it is left out."
+        ) from None
+    answers = folder / ANSWERS_FILE
+    known = load_answers(answers) if outcome and answers.exists() else None
+    return Run(folder, fields, history, outcome, known)
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(tree, dict):
+        raise ValueError(path.name)
+    return tree
+
+
+def _is(row: Any) -> bool:
+    return isinstance(row, dict) and type(row.get("epoch")) is int
