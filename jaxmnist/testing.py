@@ -68,7 +68,7 @@ def test(
     draw_effects(experiment, plots / "augmentations.png")
     seed, epoch = select_seed(experiment, state, seeds)
     save_selected(experiment, folder, rows(weights, seed), seed, epoch)
-    save_clean(experiment, evaluator, folder, clean, examples, seeds, seed)
+    save_clean(evaluator, folder, clean, examples, seeds, seed)
     return TestResults(seeds, results, np.asarray(state.best.epoch)[seeds], every_epoch)
 
 
@@ -174,7 +174,6 @@ def save_selected(
 
 
 def save_clean(
-    experiment: Experiment,
     evaluator: Evaluator,
     folder: RunFolder,
     predictions: Sequence[Predictions],
@@ -192,8 +191,8 @@ def save_clean(
         confidences=np.stack([each.confidences for each in predictions]),
         mistakes=mistakes,
         images=as_pixels(images),
-        seeds=tuple(experiment.config.seed + int(each) for each in seeds),
-        pictured=experiment.config.seed + seed,
+        members=tuple(seeds.tolist()),
+        pictured=seed,
     )
     save_answers(folder.path / ANSWERS_FILE, answers)
 

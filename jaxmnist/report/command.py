@@ -11,12 +11,14 @@ from typing import Any
 from jaxmnist.errors import UserError
 from jaxmnist.outputs import write_text
 from jaxmnist.report.charts import vega_lite
-from jaxmnist.report.digest import digest, labels_of
+from jaxmnist.report.digest import digest
+from jaxmnist.report.members import settings
 from jaxmnist.report.page import contents, page
-from jaxmnist.report.runs import Run, Version, find_runs, load_run, version
+from jaxmnist.report.runs import Run, Version, find_runs, labels_of, load_run, version
 
-EVERY = 5  # seconds between two looks at runs that go on
+EVERY = 10  # seconds between two looks at runs that go on
 QUIET = 60  # seconds without a change after which finished runs are believed to be all
+Digested = tuple[Run, dict[str, Any]]
 
 
 class Reader:
@@ -24,37 +26,35 @@ class Reader:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = paths
-        self._known: dict[Path, tuple[Version, Run, dict[str, Any]]] = {}
+        self._known: dict[Path, tuple[Version, list[Digested]]] = {}
 
     def read(self) -> tuple[list[Run], list[dict[str, Any]], list[str]]:
-        """Returns all runs that can be read, their digests, and sentences on those that cannot.
+        """Returns all runs that can be read, their digests, and sentences on what cannot.
 
         Raises:
           UserError: if there is none.
         """
-        runs, digests, notes = [], [], []
+        found: list[Digested] = []
+        notes = []
         for folder in find_runs(self.paths):
             try:
-                run, figures = self._digest(folder)
+                found += self._digested(folder)
             except UserError as error:
                 notes.append(str(error))
-                continue
-            runs.append(run)
-            digests.append(figures)
-        if not runs:
+        if not found:
             raise UserError(f"no run can be read: {notes[0]}")
-        return runs, digests, notes
+        runs, digests = map(list, zip(*found, strict=True))
+        return runs, digests, notes + list({run.note: None for run in runs if run.note})
 
     def versions(self) -> dict[Path, Version]:
         """Returns what changes when a run does, or when one comes."""
         return {folder: version(folder) for folder in find_runs(self.paths)}
 
-    def _digest(self, folder: Path) -> tuple[Run, dict[str, Any]]:
+    def _digested(self, folder: Path) -> list[Digested]:
         now = version(folder)
         if folder not in self._known or self._known[folder][0] != now:
-            run = load_run(folder)
-            self._known[folder] = now, run, digest(run)
-        return self._known[folder][1:]
+            self._known[folder] = now, [(run, digest(run)) for run in settings(load_run(folder))]
+        return self._known[folder][1]
 
 
 def report(
@@ -126,5 +126,5 @@ def tensorboard(paths: Sequence[Path]) -> None:
 def _what(paths: Sequence[Path], folders: Sequence[Path]) -> list[str]:
     if len(paths) == 1:
         return ["--logdir", str(paths[0])]
-    named = zip(labels_of(list(folders)), folders, strict=True)
+    named = zip(labels_of(folders), folders, strict=True)
     return ["--logdir_spec", ",".join(f"{label}:{folder}" for label, folder in named)]

@@ -2,8 +2,6 @@
 
 import base64
 import io
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +24,7 @@ def digest(run: Run) -> dict[str, Any]:
     outcome, answers, fields = run.outcome, run.answers, run.fields
     curves = make_curves(run)
     errors = [error for error in curves["validation_error"] if error is not None]
-    test = _error(outcome.test) if outcome else [None, None]
+    test = _error(outcome.test) if outcome and outcome.test else [None, None]
     return {
         "name": str(fields.get("name", "")),
         "model": str(fields.get("model", "")),
@@ -99,14 +97,14 @@ def _error(figure: Figure) -> list[float | None]:
 
 def _answers(answers: Answers) -> dict[str, Any]:
     predicted, labels = answers.predicted, answers.labels
-    seeds, n, length = predicted.shape
+    members, n, length = predicted.shape
     right = (predicted == labels).all(-1)
     every = np.broadcast_to(labels, predicted.shape).reshape(-1, length)
-    row = answers.seeds.index(answers.pictured)
+    row = answers.members.index(answers.pictured)
     return {
         "examples": n,
         **calibration(answers.confidences.reshape(-1), right.reshape(-1)),
-        "confusion": confusion(every, predicted.reshape(seeds * n, length)).tolist(),
+        "confusion": confusion(every, predicted.reshape(members * n, length)).tolist(),
         "mistakes": [
             [
                 as_text(predicted[row, at]),
@@ -155,12 +153,3 @@ def stack(images: UInt8[np.ndarray, "m 28 width"]) -> str:
     file = io.BytesIO()
     sheet.save(file, "PNG", bits=4, optimize=True)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-def labels_of(folders: list[Path]) -> list[str]:
-    """Returns short names of folders: what differs in their paths."""
-    paths = [os.path.abspath(folder) for folder in folders]
-    if len(paths) == 1:
-        return [os.path.basename(paths[0])]
-    common = os.path.commonpath(paths)
-    return [os.path.relpath(path, common) for path in paths]

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxmnist.config import LOCATION_FIELDS
-from jaxmnist.report.digest import labels_of
-from jaxmnist.report.runs import Run
+from jaxmnist.report.runs import Run, labels_of
 
 # Of these the table has columns of its own.
 SHOWN_ELSEWHERE = {"name", "model", "epochs", "num_seeds", "data.source", "system"}
@@ -30,7 +29,7 @@ def contents(
     labels = labels_of([run.folder for run in runs])
     rows = [
         {
-            "run": label,
+            "run": f"{label} {run.part}".rstrip(),
             "fields": {field: show(run.fields.get(field)) for field in differing},
             **figures,
         }

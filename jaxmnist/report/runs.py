@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class Outcome:
 
     params: int
     data: Data
-    test: Figure
+    test: Figure | None  # None of members that diverged
     suites: dict[str, Figure]
     seconds: Seconds
 
@@ -62,6 +62,8 @@ class Run:
     history: list[dict[str, Any]]  # the lines of metrics.jsonl
     outcome: Outcome | None  # None while it is under way
     answers: Answers | None  # None, too, of older versions
+    part: str = ""  # of a population: which members
+    note: str = ""  # on what of it cannot be read
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:
@@ -106,7 +108,7 @@ def load_run(folder: Path) -> Run:
     """Reads a run folder.
 
     Raises:
-      UserError: if one of its files is damaged.
+      UserError: if one of its files is damaged, but for its answers.
     """
     config, history, outcome = folder / "config.json", [], None
     lines, summary = folder / "metrics.jsonl", folder / "summary.json"
@@ -124,9 +126,13 @@ def load_run(folder: Path) -> Run:
         raise UserError(
             f"{folder} is damaged, or no run ({type(error).__name__}): it is left out."
         ) from None
-    answers = folder / ANSWERS_FILE
-    known = load_answers(answers) if outcome and answers.exists() else None
-    return Run(folder, fields, history, outcome, known)
+    run = Run(folder, fields, history, outcome, None)
+    if outcome is None or not (folder / ANSWERS_FILE).exists():
+        return run
+    try:
+        return replace(run, answers=load_answers(folder / ANSWERS_FILE))
+    except UserError as error:
+        return replace(run, note=str(error))
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -138,3 +144,12 @@ def _parse(path: Path) -> dict[str, Any]:
 
 def _is(row: Any) -> bool:
     return isinstance(row, dict) and type(row.get("epoch")) is int
+
+
+def labels_of(folders: Sequence[Path]) -> list[str]:
+    """Returns short names of folders: what differs in their paths."""
+    paths = [os.path.abspath(folder) for folder in folders]
+    if len(set(paths)) == 1:
+        return [os.path.basename(path) for path in paths]
+    common = os.path.commonpath(paths)
+    return [os.path.relpath(path, common) for path in paths]

@@ -21,21 +21,21 @@ PICTURED = 24  # mistakes with their images: the surest ones
 class Named:
     """What the file says beside its arrays."""
 
-    seeds: tuple[int, ...]
+    members: tuple[int, ...]
     pictured: int
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What every finite seed answered; labels have 10 where nothing is."""
+    """What every finite seed answered, a member of the population each; 10 where nothing is."""
 
     labels: UInt8[np.ndarray, "n length"]
-    predicted: UInt8[np.ndarray, "seeds n length"]
-    confidences: Float[np.ndarray, "seeds n"]  # the probability of what is predicted
+    predicted: UInt8[np.ndarray, "members n length"]
+    confidences: Float[np.ndarray, "members n"]  # the probability of what is predicted
     mistakes: Int[np.ndarray, " m"]  # examples that `pictured` misread, the surest ones first
     images: UInt8[np.ndarray, "m 28 width"]  # of these; 255 is ink
-    seeds: tuple[int, ...]
-    pictured: int  # the seed whose weights the run folder holds
+    members: tuple[int, ...]  # places of these seeds among all, counted from 0
+    pictured: int  # the member whose weights the run folder holds
 
 
 def surest_mistakes(
@@ -70,7 +70,7 @@ def save_answers(path: Path, answers: Answers) -> None:
         "images": answers.images,
     }
     # One entry, since safetensors writes several in any order.
-    entry = json.dumps({"seeds": answers.seeds, "pictured": answers.pictured})
+    entry = json.dumps({"members": answers.members, "pictured": answers.pictured})
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     atomic_write(path, save(contiguous, metadata={"jaxmnist": entry}))
 
@@ -84,7 +84,7 @@ def load_answers(path: Path) -> Answers:
     arrays, entries = read_arrays(path)
     try:
         named = from_json(Named, json.loads(entries["jaxmnist"]))
-        answers = Answers(**arrays, seeds=named.seeds, pictured=named.pictured)
+        answers = Answers(**arrays, members=named.members, pictured=named.pictured)
         _check(answers)
     except (KeyError, TypeError, ValueError, RecursionError):
         raise UserError(
@@ -95,11 +95,11 @@ def load_answers(path: Path) -> Answers:
 
 
 def _check(answers: Answers) -> None:
-    seeds, n, length = len(answers.seeds), *answers.labels.shape
+    members, n, length = len(answers.members), *answers.labels.shape
     kinds = {
         "labels": ("u", (n, length)),
-        "predicted": ("u", (seeds, n, length)),
-        "confidences": ("f", (seeds, n)),
+        "predicted": ("u", (members, n, length)),
+        "confidences": ("f", (members, n)),
         "mistakes": ("i", (len(answers.mistakes),)),
         "images": ("u", (len(answers.mistakes), *answers.images.shape[1:])),
     }
@@ -109,8 +109,8 @@ def _check(answers: Answers) -> None:
             raise ValueError(name)
     places = answers.mistakes
     sound = answers.images.ndim == 3 and answers.images.dtype == np.uint8
-    sound &= answers.pictured in answers.seeds
+    sound &= answers.pictured in answers.members
     sound &= bool(((places >= 0) & (places < n)).all())
     sound &= max(answers.labels.max(initial=0), answers.predicted.max(initial=0)) <= 10
-    if not sound or not seeds or not n:
+    if not sound or not members or not n:
         raise ValueError("values")

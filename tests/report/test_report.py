@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from jaxmnist.errors import UserError
 from jaxmnist.report import charts, command
 from jaxmnist.report.confusion import confusion
 from jaxmnist.report.digest import POINTS, calibration, digest
+from jaxmnist.report.members import settings
 from jaxmnist.report.runs import find_runs, load_run
 from jaxmnist.run.predictions import (
     ANSWERS_FILE,
@@ -89,7 +92,7 @@ def test_a_run_writes_what_it_answered(tmp_path: Path) -> None:
     answers = load_answers(tmp_path / "run" / ANSWERS_FILE)
     right = (answers.predicted == answers.labels).all(-1)
     assert right.mean(-1).tolist() == pytest.approx(summary.test.values)
-    assert answers.seeds == (0,)
+    assert answers.members == (answers.pictured,) == (0,)
     assert len(answers.images) == len(answers.mistakes) > 0
     assert not right[0, answers.mistakes].any()
     assert (np.diff(answers.confidences[0, answers.mistakes]) <= 0).all()
@@ -111,6 +114,46 @@ def test_curves_of_several_seeds_have_a_band(tmp_path: Path) -> None:
     assert (curves["validation_error_low"], curves["validation_error_high"]) == ([10], [30])
     assert curves["train_loss"] == [2]
     assert "train_loss_low" not in curves
+
+
+def test_a_population_is_a_run_for_each_learning_rate(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", 1)
+    config = json.loads((run / "config.json").read_text()) | {"num_seeds": 4}
+    config["population"] = {"seeds": [0, 1, 0, 1], "learning_rates": [0.1, 0.1, 0.5, 0.5]}
+    (run / "config.json").write_text(json.dumps(config))
+    each = {"validation_loss": [1.0, None, 2.0, 4.0], "validation_accuracy": [0.7, None, 0.5, 0.9]}
+    (run / "metrics.jsonl").write_text(
+        json.dumps({"epoch": 1, "validation_loss": 2.3, "validation_accuracy": 0.7, "seeds": each})
+    )
+    summary = json.loads((run / "summary.json").read_text())  # the second member has diverged
+    figure = {"mean": 0.7, "sd": 0.2, "values": [0.9, 0.6, 0.8]}
+    summary |= {"test": summary["test"] | figure, "suites": {"clean": figure}}
+    (run / "summary.json").write_text(json.dumps(summary))
+    answers = Answers(
+        labels=np.uint8([[3]]),
+        predicted=np.uint8([[[3]], [[4]], [[5]]]),
+        confidences=np.float32([[0.5], [0.6], [0.7]]),
+        mistakes=np.int32([0]),
+        images=np.zeros((1, 28, 28), np.uint8),
+        members=(0, 2, 3),
+        pictured=3,
+    )
+    save_answers(run / ANSWERS_FILE, answers)
+
+    low, high = settings(load_run(run))
+    assert [low.fields["schedule.learning_rate"], high.fields["schedule.learning_rate"]] == [
+        0.1,
+        0.5,
+    ]
+    low_figures, high_figures = digest(low), digest(high)
+    assert (low_figures["error"], low_figures["seeds"]) == (10, 2)
+    assert (high_figures["error"], high_figures["seeds"]) == (30, 2)
+    assert low_figures["curves"]["validation_loss"] == [1]
+    assert high_figures["curves"]["validation_loss"] == [3]
+    assert high_figures["curves"]["validation_loss_high"] == [4]
+    assert low_figures["pictures"] is None
+    assert high_figures["mistakes"] == [["5", "3", pytest.approx(0.7), 0]]
+    assert (low_figures["confusion"][3][3], low_figures["confusion"][3][5]) == (1, 0)
 
 
 def test_the_page_holds_all_runs_and_what_differs(
@@ -203,15 +246,23 @@ def test_damaged_answers_are_refused(damage: str, tmp_path: Path) -> None:
         confidences=np.float32([[0.9, 0.8]]).astype(int if damage == "dtype" else np.float32),
         mistakes=np.int32([7 if damage == "place" else 1]),
         images=np.zeros((1, 28, 28), np.uint8),
-        seeds=(5,),
+        members=(5,),
         pictured=4 if damage == "entry" else 5,
     )
     save_answers(tmp_path / ANSWERS_FILE, answers)
     if damage == "none":
-        assert load_answers(tmp_path / ANSWERS_FILE).seeds == (5,)
+        assert load_answers(tmp_path / ANSWERS_FILE).members == (5,)
         return
     with pytest.raises(UserError, match="is damaged, or of another version"):
         load_answers(tmp_path / ANSWERS_FILE)
+
+
+def test_a_run_with_damaged_answers_stays_in_the_report(tmp_path: Path) -> None:
+    run, said = write_run(tmp_path / "a", 1), []
+    (run / ANSWERS_FILE).write_bytes(b"?")
+    command.report([run], tmp_path / "page.html", log=said.append)
+    assert figures(tmp_path / "page.html")["runs"][0]["error"] == 3
+    assert ANSWERS_FILE in said[0]
 
 
 def test_runs_inside_runs_and_twice_named_ones_are_one(tmp_path: Path) -> None:
@@ -230,3 +281,25 @@ def test_a_report_starts_no_jax(tmp_path: Path) -> None:
     )
     done = run_python("-c", code)
     assert done.stdout.endswith("False\n"), done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="needs Node.js")
+def test_the_filter_and_the_order_of_the_table() -> None:
+    rows = [
+        {"run": "a", "error": 2.5, "fields": {"lr": 0.1, "name": "x"}},
+        {"run": "b", "error": None, "fields": {"lr": 0.02, "name": "Y"}},
+        {"run": "c", "error": 0.5, "fields": {"lr": None, "name": "y"}},
+    ]
+    data = json.dumps({"runs": rows, "fields": ["lr", "name"]})
+    code = (
+        f"const document = {{getElementById: () => ({{textContent: {json.dumps(data)}}})}};\n"
+        "const location = {hash: '#sort=error'};\n"
+        + (ROOT / "jaxmnist" / "report" / "parts" / "table.js").read_text()
+        + "const names = (filter, sort, down) => { Object.assign(state, {filter, sort, down});"
+        " return filtered().map(r => r.run).join(''); };\n"
+        "console.log(names('', 'error', ''), names('', 'error', '1'), names('', 'lr', ''),"
+        " names('error<1', 'run', ''), names('lr>=0.02 name=y', 'run', ''), names('Y', 'run', ''),"
+        " names('error!=0.5', 'run', ''), names('no such thing', 'run', '') || '-');"
+    )
+    done = subprocess.run(["node", "-"], input=code, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["cab", "acb", "bac", "c", "b", "bc", "ab", "-"]

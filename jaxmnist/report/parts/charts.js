@@ -9,7 +9,7 @@ function theme() {
   return {
     background: null, font: "system-ui, sans-serif", view: { stroke: null },
     axis: { labelColor: quiet, titleColor: ink, gridColor: quiet, gridOpacity: 0.2, domainColor: quiet, tickColor: quiet, titleFontWeight: "normal" },
-    legend: { labelColor: ink, titleColor: ink, labelLimit: 240, symbolLimit: COLOURS + 1, orient: "right" },
+    legend: { labelColor: ink, titleColor: ink, labelLimit: 240, symbolLimit: COLOURS + 1, symbolOpacity: 1, orient: "right" },
     text: { color: ink },
   };
 }
@@ -53,8 +53,8 @@ function curves(runs) {
     for (const v of values) for (const name of ["y", "low", "high"]) if (v[name] <= 0) v[name] = Number.isFinite(floor) ? floor : 1;
   }
   const title = at("curve").selectedOptions[0].textContent;
-  const y = { field: "y", type: "quantitative", title, scale: log ? { type: "log" } : { zero: false } };
-  const x = { field: "x", type: "quantitative", title: "epoch", axis: { tickMinStep: 1 }, scale: { zero: false } };
+  const y = { field: "y", type: "quantitative", title, scale: log ? { type: "log", nice: false } : { zero: false } };
+  const x = { field: "x", type: "quantitative", title: "epoch", axis: { tickMinStep: 1 }, scale: { zero: false, nice: false } };
   const line = {
     mark: { type: "line", strokeWidth: runs.length > 50 ? 1 : 2, opacity: faint(runs), point: runs.length <= COLOURS && { size: 22 } },
     encoding: { x, y, color: c.channel, detail: { field: "run" }, tooltip: tooltip(["run"], ["x", "epoch"], ["exact", title, ".4~g"]) },
@@ -107,12 +107,12 @@ function calibration(runs) {
   const percent = { format: ".0%" };
   // Where answers are sure, all happens in a corner.
   const lowest = Math.floor(9.99 * Math.min(...values.map(v => Math.min(v.sure, v.right)))) / 10;
-  const scale = { domain: [lowest, 1] };
+  const scale = { domain: [lowest, 1], zero: false };
   return {
     height: 300,
     layer: [
       { data: { values: [{ sure: lowest, right: lowest }, { sure: 1, right: 1 }] }, mark: { type: "line", strokeDash: [4, 4], color: "#8c959f", strokeWidth: 1 },
-        encoding: { x: { field: "sure", type: "quantitative" }, y: { field: "right", type: "quantitative" } } },
+        encoding: { x: { field: "sure", type: "quantitative", scale }, y: { field: "right", type: "quantitative", scale } } },
       { data: { values }, mark: { type: "line", point: runs.length <= COLOURS && { size: 30 }, opacity: faint(runs), strokeWidth: runs.length > 50 ? 1 : 2 },
         encoding: {
           x: { field: "sure", type: "quantitative", title: "confidence", axis: percent, scale },
@@ -154,7 +154,7 @@ function confusion(runs, run) {
 function drawMistakes(run) {
   const box = at("mistakes");
   if (!run?.pictures) {
-    box.innerHTML = `<p class="empty">${run?.mistakes ? "Nothing of the clean suite was misread." : "Known when the run has ended (and not of older versions)."}</p>`;
+    box.innerHTML = `<p class="empty">${run?.mistakes ? (run.error ? "The pictures are those of another member of this population." : "Nothing of the clean suite was misread.") : "Known when the run has ended (and not of older versions)."}</p>`;
     return;
   }
   const { width, png } = run.pictures, scale = width > 60 ? 2 : 3;
