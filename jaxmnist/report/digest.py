@@ -10,7 +10,7 @@ from PIL import Image
 
 from jaxmnist.constants import BLANK
 from jaxmnist.report.confusion import confusion
-from jaxmnist.report.runs import Figure, Run
+from jaxmnist.report.runs import Figure, Run, is_number
 from jaxmnist.run.predictions import Answers
 
 POINTS = 60  # of a curve, at most
@@ -30,9 +30,9 @@ def digest(run: Run) -> dict[str, Any]:
         "model": str(fields.get("model", "")),
         "data": _data(run),
         "params": outcome.params if outcome else None,
-        "seeds": fields.get("num_seeds", 1),
+        "seeds": _count(fields.get("num_seeds", 1)),
         "epochs": run.history[-1]["epoch"] if run.history else 0,
-        "planned": fields.get("epochs"),
+        "planned": _count(fields.get("epochs")),
         "finished": outcome is not None,
         "error": test[0],
         "sd": test[1],
@@ -50,6 +50,10 @@ def _data(run: Run) -> str:
     if run.outcome is None:
         return str(run.fields.get("data.source", ""))
     return "mnist" if run.outcome.data.official else run.outcome.data.source
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and is_number(value) else None
 
 
 def make_curves(run: Run) -> dict[str, list[Any]]:
@@ -71,17 +75,19 @@ def make_curves(run: Run) -> dict[str, list[Any]]:
         ("learning_rate", "learning_rate", False),
     ):
         curves[name] = [_value(row.get(column), is_accuracy) for row in rows]
-        spread = [
-            [v for v in row.get("seeds", {}).get(column, []) if v is not None] for row in rows
+        of_seeds = [
+            [_value(value, is_accuracy) for value in row.get("seeds", {}).get(column, [])]
+            for row in rows
         ]
-        if rows and all(spread):
-            ends = [sorted(_value(end, is_accuracy) for end in (min(v), max(v))) for v in spread]
-            curves[f"{name}_low"], curves[f"{name}_high"] = map(list, zip(*ends, strict=True))
+        known = [[value for value in values if value is not None] for values in of_seeds]
+        if rows and all(known):
+            curves[f"{name}_low"] = [min(values) for values in known]
+            curves[f"{name}_high"] = [max(values) for values in known]
     return curves
 
 
 def _value(value: Any, is_accuracy: bool) -> Any:
-    if type(value) not in (int, float) or not np.isfinite(value):
+    if value is None or not np.isfinite(value):
         return None
     return _short(100 * (1 - value) if is_accuracy else value)
 
@@ -124,7 +130,7 @@ def calibration(
     confidences: Float[np.ndarray, " n"], right: np.ndarray[Any, np.dtype[np.bool_]]
 ) -> dict[str, Any]:
     """Returns confidence, accuracy and share of examples in each bin, and their mean difference."""
-    confidences = np.nan_to_num(confidences.astype(np.float64))
+    confidences = confidences.astype(np.float64)
     bins = np.minimum((confidences * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     count, sure, good = (
         np.bincount(bins, weights, CALIBRATION_BINS) for weights in (None, confidences, right)

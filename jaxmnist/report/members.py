@@ -1,12 +1,13 @@
 """Populations whose members differ in learning rate, as a sweep trains them, taken apart."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from jaxmnist.report.runs import Figure, Outcome, Run
+from jaxmnist.report.runs import Figure, Outcome, Run, is_number
 from jaxmnist.run.predictions import Answers
 
 PREFIX = "population."
@@ -16,6 +17,10 @@ def settings(run: Run) -> list[Run]:
     """Returns the run; of a population a run for each learning rate, over its seeds."""
     rates, seeds = (run.fields.get(PREFIX + name) for name in ("learning_rates", "seeds"))
     if not isinstance(rates, list) or not isinstance(seeds, list) or len(rates) != len(seeds):
+        return [run]
+    columns = [each for row in run.history for each in row.get("seeds", {}).values()]
+    sound = all(is_number(rate) and 0 < rate < math.inf for rate in rates)
+    if not sound or any(len(each) != len(rates) for each in columns):
         return [run]
     fields = {name: v for name, v in run.fields.items() if not name.startswith(PREFIX)}
     finite = _finite(run, len(rates))

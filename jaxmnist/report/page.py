@@ -1,13 +1,14 @@
 """The page: our HTML, style and script, the library and the figures, all in one file."""
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxmnist.config import LOCATION_FIELDS
-from jaxmnist.report.runs import Run, labels_of
+from jaxmnist.report.runs import Run, is_number, labels_of
 
 # Of these the table has columns of its own.
 SHOWN_ELSEWHERE = {"name", "model", "epochs", "num_seeds", "data.source", "system"}
@@ -49,7 +50,7 @@ def differences(runs: Sequence[Run]) -> list[str]:
 
 def show(value: Any) -> Any:
     """Returns a field's value as a cell: a number or a text."""
-    if value is None or type(value) in (int, float, str):
+    if value is None or isinstance(value, str) or (is_number(value) and math.isfinite(value)):
         return value
     return json.dumps(value)
 

@@ -115,7 +115,8 @@ def load_run(folder: Path) -> Run:
     try:
         fields = flatten(upgrade(_parse(config)))
         if lines.exists():
-            history = [row for row in map(json.loads, lines.read_text().splitlines()) if _is(row)]
+            text = lines.read_text(encoding="utf-8")
+            history = [_checked(json.loads(line)) for line in text.splitlines()]
         if summary.exists():
             outcome = from_json(Outcome, _parse(summary))
     except OSError as error:
@@ -142,8 +143,24 @@ def _parse(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _is(row: Any) -> bool:
-    return isinstance(row, dict) and type(row.get("epoch")) is int
+def _checked(row: Any) -> dict[str, Any]:
+    """Returns a line of metrics.jsonl: numbers, and under `seeds` a list of them for each name."""
+    seeds = row.get("seeds", {}) if isinstance(row, dict) else None
+    if not isinstance(seeds, dict) or type(row.get("epoch")) is not int:
+        raise ValueError("no line of metrics")
+    values = [value for name, value in row.items() if name != "seeds"]
+    for each in seeds.values():
+        if not isinstance(each, list):
+            raise ValueError("no list of seeds")
+        values += each
+    if not all(value is None or is_number(value) for value in values):
+        raise ValueError("no number")
+    return dict(row)
+
+
+def is_number(value: Any) -> bool:
+    """Returns whether a value out of JSON is a number that a float can hold."""
+    return type(value) is float or (type(value) is int and abs(value) < 2**63)
 
 
 def labels_of(folders: Sequence[Path]) -> list[str]:

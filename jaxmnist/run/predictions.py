@@ -14,6 +14,7 @@ from jaxmnist.formats.safetensors_files import read_arrays
 from jaxmnist.typed_json import from_json
 
 ANSWERS_FILE = "predictions.safetensors"
+ROUNDING = 1e-3  # by which a computed probability may exceed 1
 PICTURED = 24  # mistakes with their images: the surest ones
 
 
@@ -65,7 +66,7 @@ def save_answers(path: Path, answers: Answers) -> None:
     arrays = {
         "labels": answers.labels,
         "predicted": answers.predicted,
-        "confidences": answers.confidences,
+        "confidences": np.nan_to_num(answers.confidences),  # of logits that overflowed
         "mistakes": answers.mistakes,
         "images": answers.images,
     }
@@ -111,6 +112,7 @@ def _check(answers: Answers) -> None:
     sound = answers.images.ndim == 3 and answers.images.dtype == np.uint8
     sound &= answers.pictured in answers.members
     sound &= bool(((places >= 0) & (places < n)).all())
+    sound &= bool(((answers.confidences >= 0) & (answers.confidences <= 1 + ROUNDING)).all())
     sound &= max(answers.labels.max(initial=0), answers.predicted.max(initial=0)) <= 10
     if not sound or not members or not n:
         raise ValueError("values")

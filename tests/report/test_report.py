@@ -265,6 +265,35 @@ def test_a_run_with_damaged_answers_stays_in_the_report(tmp_path: Path) -> None:
     assert ANSWERS_FILE in said[0]
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", "[]"),
+        ("metrics.jsonl", '{"epoch": 1, "train_loss": "x"}'),
+        ("metrics.jsonl", '{"epoch": 1, "seeds": {"train_loss": 3}}'),
+        ("metrics.jsonl", '{"train_loss": 1}'),
+        ("summary.json", '{"params": "many"}'),
+        ("summary.json", "[" * 100_000),
+    ],
+)
+def test_a_damaged_run_is_left_out_with_a_sentence(file: str, content: str, tmp_path: Path) -> None:
+    (write_run(tmp_path / "a", 1) / file).write_text(content)
+    with pytest.raises(UserError, match=r"no run can be read: .*a is damaged"):
+        command.report([tmp_path], tmp_path / "page.html")
+
+
+def test_what_json_calls_a_number_may_be_none(tmp_path: Path) -> None:
+    for name, rate in (("a", 1e999), ("b", 0.5)):
+        run = write_run(tmp_path / name, 1, finished=False)
+        config = json.loads((run / "config.json").read_text()) | {"batch_size": rate}
+        (run / "config.json").write_text(json.dumps(config))
+        (run / "metrics.jsonl").write_text('{"epoch": 1, "validation_loss": NaN}')
+    command.report([tmp_path], tmp_path / "page.html")
+    a, b = figures(tmp_path / "page.html")["runs"]
+    assert (a["fields"]["batch_size"], b["fields"]["batch_size"]) == ("Infinity", 0.5)
+    assert a["curves"]["validation_loss"] == [None]
+
+
 def test_runs_inside_runs_and_twice_named_ones_are_one(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a", 1)
     write_run(run / "checkpoints" / "b", 1)
