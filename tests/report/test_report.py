@@ -14,6 +14,7 @@ import pytest
 from jaxmnist import cli
 from jaxmnist.config import to_dict
 from jaxmnist.errors import UserError
+from jaxmnist.experiment import prepare
 from jaxmnist.report import charts, command
 from jaxmnist.report.confusion import confusion
 from jaxmnist.report.digest import POINTS, calibration, digest
@@ -96,7 +97,9 @@ def test_a_run_writes_what_it_answered(tmp_path: Path) -> None:
     assert len(answers.images) == len(answers.mistakes) > 0
     assert not right[0, answers.mistakes].any()
     assert (np.diff(answers.confidences[0, answers.mistakes]) <= 0).all()
-    assert answers.images.max() > 200  # ink
+    test_digits = prepare(short_run(epochs=1)).splits.test
+    np.testing.assert_array_equal(answers.images, test_digits.images[answers.mistakes])
+    np.testing.assert_array_equal(answers.labels[:, 0], test_digits.labels[: len(right[0])])
 
     found = digest(load_run(tmp_path / "run"))
     assert found["error"] == pytest.approx(100 * (1 - summary.test.mean), rel=1e-4)
@@ -227,6 +230,15 @@ def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     with pytest.raises(UserError, match=r"pip install 'jaxmnist\[report\]'"):
         charts.vega_lite()
+
+
+@pytest.mark.slow
+def test_the_library_takes_less_than_two_megabytes_of_a_page() -> None:
+    pytest.importorskip("vl_convert")
+    library = charts.vega_lite()
+    assert "window.vegaEmbed=" in library
+    assert len(library.encode()) < 2_000_000
+    assert charts.vega_lite() == library  # from the cache
 
 
 def test_without_tensorboard_it_says_what_to_install(
