@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxmnist.entry import accept_any_output, exit_on_error
@@ -144,6 +145,21 @@ def _load(chosen: argparse.Namespace) -> "Model":
     return model
 
 
+def _report(chosen: argparse.Namespace) -> None:
+    from jaxmnist.outputs import check_outputs
+    from jaxmnist.report.command import report, tensorboard
+
+    if chosen.tensorboard:
+        if chosen.out or chosen.follow:
+            raise UserError("--tensorboard shows runs itself: leave --out and --follow out.")
+        tensorboard(chosen.runs)
+        return
+    out = chosen.out or Path("report.html")
+    check_outputs(out)
+    report(chosen.runs, out, follow=chosen.follow, log=lambda line: print(line, file=sys.stderr))
+    print(out)
+
+
 def _bench(chosen: argparse.Namespace) -> None:
     from jaxmnist.bench.machine import prepare_process
     from jaxmnist.bench.options import (
@@ -217,6 +233,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
     "evaluate": _evaluate,
     "export": _export,
     "audit": _audit,
+    "report": _report,
     "bench": _bench,
     "speedrun": _speedrun,
 }

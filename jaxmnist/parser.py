@@ -94,6 +94,18 @@ A training's time goes from loading the digits to its last step. Compiling is re
 apart, and so is reading the test digits, which happens once, with the weights of the last step.
 """
 
+REPORT = """\
+examples:
+  jaxmnist report runs                      all runs in runs/, on the page report.html
+  jaxmnist report runs --follow             written again and again while they go on
+  jaxmnist report runs/seq runs/seven --out two.html
+  jaxmnist report runs --tensorboard        their TensorBoard events instead, at a local address
+
+The page is one file that needs no network: a table to sort and filter, learning curves, suites,
+parameters against error, calibration, what is read for what, the most confident mistakes, and the
+fields in which configurations differ.
+"""
+
 
 class Parser(argparse.ArgumentParser):
     """Answers a wrong command line with one sentence, as every other mistake is answered."""
@@ -188,6 +200,20 @@ def make_parser() -> Parser:
         "--out", type=user_path, metavar="FILE.md", help="write there, not to the screen"
     )
     audit.add_argument("--table", action="store_true", help="only the short table of the README")
+
+    report = verb("report", "compare runs on an HTML page, or in TensorBoard", REPORT)
+    report.add_argument(
+        "runs", nargs="+", type=user_path, metavar="RUNS", help="run folders, or folders of them"
+    )
+    report.add_argument(
+        "--out", type=user_path, metavar="FILE.html", help="the page; default report.html"
+    )
+    report.add_argument(
+        "--follow", action="store_true", help="write it again while runs go on, until Ctrl-C"
+    )
+    report.add_argument(
+        "--tensorboard", action="store_true", help="start TensorBoard on the runs instead"
+    )
 
     bench = verb("bench", "measure how fast training is beside PyTorch", BENCH)
     bench.add_argument(

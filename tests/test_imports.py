@@ -22,7 +22,7 @@ LAYERS = [
     ["steps", "systems", "weights"],
     ["checkpoint", "evaluation", "experiment"],
     ["export", "run"],
-    ["bench", "testing"],
+    ["bench", "report", "testing"],
     ["training"],
     ["api", "job"],
     ["__init__", "answers", "parser"],

@@ -35,7 +35,8 @@ DOORS = {
     "systems/audit.py": ("audit",),
     "systems/logs.py": ("audit",),
     "export/files.py": ("export",),
-    "outputs.py": ("evaluate", "export", "bench", "speedrun", "audit"),
+    "report/command.py": ("report",),
+    "outputs.py": ("evaluate", "export", "bench", "speedrun", "audit", "report"),
 }
 FLAG = re.compile(r"(?<![\w-])--([a-z][a-z_-]*)")
 FIELD = re.compile(r"\bconfig\.([a-z_]+(?:\.[a-z_]+)*)")
