@@ -48,7 +48,7 @@ class Experiment:
     task: Task
     spec: TrainSpec
     mesh: Mesh
-    initial: Weights | None = None  # that all seeds begin with; None: each with its own
+    initial: Weights | None  # that all seeds begin with; None: each with its own
 
     @property
     def network(self) -> Network:
