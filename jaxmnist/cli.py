@@ -113,6 +113,18 @@ def _read(chosen: argparse.Namespace) -> None:
         sys.exit(2)
 
 
+def _serve(chosen: argparse.Namespace) -> None:
+    from jaxmnist.page.build import build_site
+    from jaxmnist.page.command import export_site, find_networks, serve
+
+    files = build_site(find_networks(chosen.weights))
+    if chosen.export is None:
+        serve(files, chosen.port)
+    else:
+        export_site(files, chosen.export)
+        print(chosen.export / "index.html")
+
+
 def _evaluate(chosen: argparse.Namespace) -> None:
     if chosen.data and chosen.suite is not None:
         raise UserError("--suite and --data exclude each other: a suite has digits of its own.")
@@ -230,6 +242,7 @@ def _speedrun(chosen: argparse.Namespace) -> None:
 VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
     "models": _models,
     "read": _read,
+    "serve": _serve,
     "evaluate": _evaluate,
     "export": _export,
     "audit": _audit,

@@ -37,6 +37,16 @@ that the network does not know is a question mark, and nothing is printed where 
 Digits have to be written by hand, and upright. The exit code is 2 if a picture could not be opened,
 after all others were read.
 """
+SERVE = """\
+examples:
+  jaxmnist serve                          the page at a local address
+  jaxmnist serve --weights runs/seq       with a network of your own in it
+  jaxmnist serve --export site            as files: site/index.html opens without a server
+
+Digits are drawn on the page, or a picture is dropped, pasted or photographed. They are read in the
+browser, as `jaxmnist read` reads them; nothing is sent anywhere. From a file the page has the first
+network alone; a server, any one, lets it fetch the others.
+"""
 EVALUATE = """\
 examples:
   jaxmnist evaluate --run runs/seq                        all suites on MNIST test digits
@@ -156,6 +166,20 @@ def make_parser() -> Parser:
     read.add_argument("--json", action="store_true", help="print an object a line")
     read.add_argument(
         "--explain", type=user_path, metavar="DIR", help="write the steps there, as pictures"
+    )
+
+    serve = verb("serve", "show a page to write digits on, in the browser", SERVE)
+    serve.add_argument(
+        "--weights",
+        type=find_weights,
+        default="reader",
+        metavar="NAME|FILE",
+        help="the network that comes first: shipped, a run folder or a weights file; default "
+        "reader",
+    )
+    serve.add_argument("--port", type=int, default=8028, help="default 8028; 0 is any that is free")
+    serve.add_argument(
+        "--export", type=user_path, metavar="DIR", help="write the page there, and leave"
     )
 
     evaluate = verb(

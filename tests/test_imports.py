@@ -16,7 +16,7 @@ LAYERS = [
     ["config"],
     ["formats", "optim", "recipes"],
     ["data"],
-    ["hints", "sharding", "strings"],
+    ["hints", "page", "sharding", "strings"],
     ["generate"],
     ["state", "tasks"],
     ["steps", "systems", "weights"],

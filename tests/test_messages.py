@@ -32,6 +32,7 @@ DOORS = {
     "bench/workload.py": ("bench",),
     "bench/compare.py": ("bench",),
     "bench/torch_baselines.py": ("bench",),
+    "page/server.py": ("serve",),
     "systems/audit.py": ("audit",),
     "systems/logs.py": ("audit",),
     "export/files.py": ("export",),
