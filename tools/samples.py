@@ -157,7 +157,10 @@ def repack(path: Path, changes: dict[str, bytes], method: int = zipfile.ZIP_STOR
 
 
 def snapshot(folder: Path) -> dict[str, bytes | int]:
-    """Returns the contents of a folder without links and lock files; of large files the size."""
+    """Returns the contents of a folder; of large files the size.
+
+    Links, lock files and the bytecode that Python keeps of config files are left out.
+    """
 
     def content(path: Path) -> bytes | int:
         size = path.stat().st_size
@@ -166,7 +169,7 @@ def snapshot(folder: Path) -> dict[str, bytes | int]:
     return {
         str(path.relative_to(folder)): content(path)
         for path in sorted(folder.rglob("*"))
-        if path.name != ".lock" and not path.is_symlink()
+        if path.name != ".lock" and "__pycache__" not in path.parts and not path.is_symlink()
     }
 
 
