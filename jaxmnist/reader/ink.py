@@ -16,6 +16,10 @@ CUT = 0.8  # of the paper's light, which ink that the edge cuts does not reach
 FIBRE = 100  # of the longer side is a pixel that has other noise than its neighbour
 CLEARANCE = 4  # widths of a stroke, that paper is looked at with around it
 FAINTEST = 10  # strength that ink has at least, of 255
+WINDOWS = (2, 4, 6)  # parts of a page's shorter side: neighbourhoods that polarity is judged in
+BRIGHT_RIM = 0.4  # of their skewness that a rim is worth which is all paper
+DIM, LIGHTEST = 0.3, 0.98  # of a page's lightest paper: what is darker is a table beside it
+FIBRES = 64  # strength: paper has less
 DARKEST = 20  # paper is no darker: in black corners ink cannot be seen
 
 
@@ -49,10 +53,12 @@ def find_ink(page: Page) -> Ink:
     around them that neither shadows nor a vignette look like ink.
     """
     coarse = _coarse(page.light, COARSE)
-    thickness = _thickness(_ink(coarse, _paper(coarse, WIDEST * min(coarse.shape))))
-    paper = _paper(coarse, CLEARANCE * thickness + 2)
+    dim = DIM if page.ink_is_dark else 0.0  # a table is darker than a page, seldom than a board
+    thickness = _thickness(_ink(coarse, _paper(coarse, WIDEST * min(coarse.shape)), dim))
+    clearance = min(CLEARANCE * thickness + 2, max(coarse.shape))
     height, width = page.light.shape
-    return _ink(page.light, resize(paper, width, height))
+    wide = resize(_paper(coarse, clearance), width, height)
+    return _ink(page.light, wide, dim)
 
 
 def ink_level(noise: float, strength: Grey) -> int | None:
@@ -78,12 +84,16 @@ def _otsu(counts: Int[np.ndarray, "256"]) -> int:
     return int(np.argmax(apart)) if apart.any() else int(np.flatnonzero(counts)[0]) // 2
 
 
-def _ink(light: Grey, paper: Grey) -> Ink:
+def _ink(light: Grey, paper: Grey, dim: float) -> Ink:
     """Returns the ink: the share of the paper's light that is missing, in shadows, too."""
-    whole = np.maximum(paper, DARKEST).astype(np.uint16)
+    light_paper = percentile(np.bincount(paper[::4, ::4].reshape(-1)), LIGHTEST)
+    whole = np.maximum(paper, max(DARKEST, round(dim * light_paper))).astype(np.uint16)
     left = (light.astype(np.uint16) * 255 + whole // 2) // whole
     strength = 255 - np.minimum(left, 255)
-    strength -= np.minimum(strength, percentile(np.bincount(strength[::2, ::2].reshape(-1)), 0.5))
+    counts = np.bincount(strength[::2, ::2].reshape(-1), minlength=256)
+    if counts[:FIBRES].sum() > 0.1 * counts.sum():
+        counts[FIBRES:] = 0  # there may be more table than paper
+    strength -= np.minimum(strength, percentile(counts, 0.5))
     # The same noise of the light is more of a share of it on darker paper.
     return Ink(strength.astype(np.uint8), _noise(light) * 255 / float(np.median(whole[::4, ::4])))
 
@@ -151,18 +161,25 @@ def _difference(grey: Grey, step: int) -> float:
 
 
 def _ink_is_dark(grey: Grey) -> bool:
-    """Ink is what there is less of, in every neighbourhood, and what the rim of a page is not."""
-    window = max(5, min(grey.shape) // 2 | 1)
-    away = grey - mean_around(grey, window)
-    spread = mean_around(np.square(away), window)
-    skewness = float(((away / np.sqrt(spread + 0.04 * spread.mean() + 6)) ** 3).mean())
+    """Ink is what there is less of, in every neighbourhood, and what the rim of a page is not.
+
+    In small neighbourhoods a sheet on a table is paper, in large ones a thick stroke is ink.
+    """
+    skewness = sum(_skewness(grey, max(5, min(grey.shape) // part | 1)) for part in WINDOWS)
     inset = min(grey.shape) // 16  # a frame may run along the edge itself
     page = grey[inset : grey.shape[0] - inset, inset : grey.shape[1] - inset]
     rim = np.concatenate([page[0], page[-1], page[:, 0], page[:, -1]])
     counts = np.bincount(grey.reshape(-1), minlength=256)
     low, high = percentile(counts, 0.01), percentile(counts, 0.99)
     bright = (2 * float(np.median(rim)) - low - high) / max(high - low, 1)  # from -1 to 1
-    return bright / 2 > skewness
+    return BRIGHT_RIM * bright > skewness
+
+
+def _skewness(grey: Grey, window: int) -> float:
+    """Returns how far few pixels are much lighter than their neighbours; negative: darker."""
+    away = grey - mean_around(grey, window)
+    spread = mean_around(np.square(away), window)
+    return float(((away / np.sqrt(spread + 0.04 * spread.mean() + 6)) ** 3).mean())
 
 
 def _paper(light: Grey, widest: float) -> Grey:

@@ -10,6 +10,10 @@ from jaxmnist.reader.strokes import Box, Stroke, Strokes
 
 LARGE = 0.45  # of the typical size: smaller strokes are parts of digits
 NEAR = 0.3  # of the typical size: how far a part may lie from the rest of its digit
+FLAT = 0.35  # of the typical size: the height of a bar, such as that of a 5
+BROKEN_OFF = 0.1  # of the typical size: how far another piece of a digit may lie from its rest
+SHORTER = 0.75  # of the height of that rest
+TWO_LINES = 1.7  # of the typical size: the least height of digits in two lines
 OVERLAP = 0.25  # of the lower one's height, which two neighbours in a line have in common
 STEEPEST = 0.35  # slope of a line
 NEIGHBOURS = 6  # digits before one that say where the line goes on
@@ -49,6 +53,7 @@ class Line:
 def find_lines(found: Strokes) -> list[Line]:
     """Returns the lines of a page from top to bottom."""
     large = [stroke for stroke in found.strokes if stroke.size >= LARGE * found.size]
+    large = [stroke for stroke in large if not _is_part(stroke, large, found.size)]
     lines: list[list[Stroke]] = []
     for stroke in sorted(large, key=lambda stroke: stroke.centre[0]):
         shares = [_in_common(line, stroke) for line in lines]
@@ -57,9 +62,10 @@ def find_lines(found: Strokes) -> list[Line]:
             lines[best].append(stroke)
         else:
             lines.append([stroke])
+    numbers = {stroke.number for stroke in large}
     parts: list[list[Stroke]] = [[] for _ in lines]
     for stroke in found.strokes:
-        if stroke.size < LARGE * found.size and lines:
+        if stroke.number not in numbers and lines:
             distances = [min(_distance(stroke, other) for other in line) for line in lines]
             nearest = int(np.argmin(distances))
             if distances[nearest] < NEAR * found.size:
@@ -69,6 +75,22 @@ def find_lines(found: Strokes) -> list[Line]:
         for line, more in zip(lines, parts, strict=True)
     ]
     return sorted(together, key=lambda line: np.mean([stroke.centre[1] for stroke in line.large]))
+
+
+def _is_part(stroke: Stroke, large: list[Stroke], size: float) -> bool:
+    """Returns whether a stroke is a bar above or below another, or a piece broken off from it."""
+    gap = NEAR if stroke.height < FLAT * size else BROKEN_OFF
+    for other in large:
+        low, high = max(stroke.box[0], other.box[0]), min(stroke.box[2], other.box[2])
+        top, bottom = min(stroke.box[1], other.box[1]), max(stroke.box[3], other.box[3])
+        if (
+            stroke.height < SHORTER * other.height
+            and high - low > min(stroke.width, other.width) / 2
+            and bottom - top - stroke.height - other.height < gap * size
+            and bottom - top < TWO_LINES * size
+        ):
+            return True
+    return False
 
 
 def _in_common(line: list[Stroke], stroke: Stroke) -> float:

@@ -1,9 +1,10 @@
 """Strokes told from what else is on a page: ruled lines, frames, dirt, the table beside it."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from jaxmnist.reader.ink import Ink, ink_level
 from jaxmnist.reader.morphology import (
@@ -28,8 +29,13 @@ SMALLEST = 0.12  # of the size of digits: what is smaller is dirt
 THICKEST = 0.2  # of its length, for a stroke that touches an edge
 SMALLEST_DIGIT = 6  # pixels: its longer side
 MOST = 1_000  # strokes on a page: more are its texture
+LITTLE = 0.005  # of all ink: so much beside what comes in from the edges is dirt
 RULE = 0.5  # of the picture: the shortest ruled line
+PARTS = 32  # of a page, side by side, in which a rule is level
 BROKEN = 0.1  # and of a part of one
+FRAME = 0.1  # of a frame's side, that its ink lies within
+OBLIQUE = 0.04  # and of the other side
+SMALLEST_FRAME = 12  # pixels: its shorter side
 SMALLEST_PAGE = 64  # pixels of a picture that may be ruled
 
 
@@ -88,35 +94,33 @@ def find_strokes(ink: Ink) -> Strokes:
     strength = ink.strength
     nothing = Strokes(np.zeros(strength.shape, np.int32), (), 0.0, 0)
     level = ink_level(ink.noise, strength)
-    notes = []
-    if level is not None:
-        outside = _outside(strength > level)
-        if outside.any():
-            strength = np.where(outside, 0, strength).astype(np.uint8)
-            level = ink_level(ink.noise, strength)
-            notes.append("What comes in from the edge is left out.")
     if level is None:
         return nothing
-    mask = strength > level
-    ruled = _rules(mask)
-    if ruled.any():
-        mask &= ~ruled
-        notes.append("Ruled lines are taken out.")
-    found = _pieces(mask, strength)
+    # Lines go first: they join the writing to what is outside.
+    found, notes = _without_lines(strength > level, strength)
+    outside = _outside(found, strength.shape)
+    if outside.any():
+        kept = paint(found.runs, np.ones(len(found.piece), bool), strength.shape) & ~outside
+        strength = np.where(outside | ((strength > level) & ~kept), 0, strength).astype(np.uint8)
+        level = ink_level(ink.noise, strength)
+        if level is None:
+            return nothing
+        found, more = _without_lines(strength > level, strength)
+        notes = {**notes, **more, "What comes in from the edge is left out.": None}
     if not len(found.boxes):
         return nothing
     strokes = [Stroke(i + 1, tuple(box)) for i, box in enumerate(found.boxes.tolist())]
-    size, peak = _typical(strokes, found, mask.shape)
+    size, peak = _typical(strokes, found, strength.shape)
     strong = found.peaks >= max(SURE * level, WEAKEST * peak, CLEAR * ink.noise)
     kept = tuple(
         stroke
         for stroke, is_strong in zip(strokes, strong, strict=True)
-        if is_strong and _is_written(stroke, size, mask.shape)
+        if is_strong and _is_written(stroke, size, strength.shape)
     )
     if size < SMALLEST_DIGIT or len(kept) > MOST:
         return nothing
     return Strokes(
-        labels=_labels(found, mask.shape),
+        labels=_labels(found, strength.shape),
         strokes=kept,
         size=size,
         level=level,
@@ -166,32 +170,69 @@ def _edges(box: Box, shape: tuple[int, ...]) -> int:
     return sum((left <= 0, top <= 0, right >= shape[1], bottom >= shape[0]))
 
 
-def _outside(mask: Mask) -> Mask:
+def _without_lines(mask: Mask, strength: Grey) -> tuple[_Pieces, dict[str, None]]:
+    """Returns the pieces that are neither frames nor ruled lines, and what was left out."""
+    found = _pieces(mask, strength)
+    notes: dict[str, None] = {}
+    frames = _frames(found)
+    if frames.any():
+        mask = paint(found.runs, ~frames[found.piece], mask.shape)
+        notes["The frame is left out."] = None
+    ruled = _rules(mask)
+    if ruled.any():
+        mask = mask & ~ruled
+        notes["Ruled lines are taken out."] = None
+    return (_pieces(mask, strength) if notes else found), notes
+
+
+def _frames(found: _Pieces) -> Bool[np.ndarray, " pieces"]:
+    """Returns which pieces have ink along their box alone, and other pieces within it."""
+    left, top, right, bottom = found.boxes.T
+    width, height = right - left, bottom - top
+    # Of a frame that is a little oblique, a long side reaches further in.
+    rim_x, rim_y = (FRAME * a + OBLIQUE * b for a, b in ((width, height), (height, width)))
+    x0, y0, x1, y1 = left + rim_x, top + rim_y, right - rim_x, bottom - rim_y
+    runs, piece = found.runs, found.piece
+    within = (runs.row >= y0[piece]) & (runs.row < y1[piece])
+    within &= (runs.stop > x0[piece]) & (runs.start < x1[piece])
+    hollow = np.minimum(width, height) >= SMALLEST_FRAME
+    hollow[piece[within]] = False
+    sizes = np.maximum(width, height)
+    for each in np.flatnonzero(hollow):
+        inside = (left >= left[each]) & (right <= right[each])
+        inside &= (top >= top[each]) & (bottom <= bottom[each])
+        inside[each] = False
+        least = SMALLEST * min(width[each], height[each])
+        hollow[each] = sizes[inside].max(initial=0) >= least
+    return hollow
+
+
+def _outside(found: _Pieces, shape: tuple[int, int]) -> Mask:
     """Returns what comes in from the edge and is no stroke: the table, a shadow, a frame.
 
     If nothing else is there, it is what was written, larger than the picture.
     """
-    found = _pieces(mask, mask.view(np.uint8))
-    nothing = np.zeros_like(mask)
+    nothing = np.zeros(shape, bool)
     outside = []
     for number, (left, top, right, bottom) in enumerate(found.boxes.tolist()):
-        edges = _edges((left, top, right, bottom), mask.shape)
+        edges = _edges((left, top, right, bottom), shape)
         if not edges:
             continue
         if edges > 2:
             outside.append(number)
             continue
-        share = max((right - left) / mask.shape[1], (bottom - top) / mask.shape[0])
-        own = paint(found.runs, found.piece == number, mask.shape)[top:bottom, left:right]
+        share = max((right - left) / shape[1], (bottom - top) / shape[0])
+        own = paint(found.runs, found.piece == number, shape)[top:bottom, left:right]
         thick = round(THICKEST * max(own.shape) + 3) | 1
         framed = np.pad(own, thick // 2)  # a square has to fit in altogether
         if (edges > 1 and share > 0.5) or erode(framed, thick, thick).any():
             outside.append(number)
     if not outside:
         return nothing
-    rim = 2 * max(3, max(mask.shape) // 60) + 1  # its edge is blurred
-    away = dilate(paint(found.runs, np.isin(found.piece, outside), mask.shape), rim, rim)
-    return nothing if (mask & ~away).sum() < 0.02 * mask.sum() else away
+    rim = 2 * max(3, max(shape) // 60) + 1  # its edge is blurred
+    away = dilate(paint(found.runs, np.isin(found.piece, outside), shape), rim, rim)
+    mask = paint(found.runs, np.ones(len(found.piece), bool), shape)
+    return nothing if (mask & ~away).sum() < LITTLE * mask.sum() else away
 
 
 def _rules(mask: Mask) -> Mask:
@@ -205,7 +246,7 @@ def _rules(mask: Mask) -> Mask:
 def _level_rules(mask: Mask) -> Mask:
     """Returns lines that run along the rows: thin, long, and on to an edge."""
     width = mask.shape[1]
-    thickest = max(2, max(mask.shape) // 130)
+    thickest = max(3, max(mask.shape) // 130)
     step = max(7, width // 40) | 1
     runs = find_runs(mask)
     lengths = runs.stop - runs.start
@@ -221,19 +262,68 @@ def _level_rules(mask: Mask) -> Mask:
     pieces = _pieces(joined, joined.view(np.uint8))
     left, top, right, bottom = pieces.boxes.T
     is_level = bottom - top <= np.maximum(0.12 * (right - left), 3)
-    from_edge = np.minimum(left, width - right)
-    is_rule = is_level & (right - left >= RULE * width) & (from_edge <= 0.06 * width)
+    before, behind = _paper_beside(mask, pieces, is_level & (right - left >= BROKEN * width))
+    from_edge = np.minimum(before, behind)
+    lengths = right - left
+    is_rule = is_level & (lengths >= RULE * (lengths + before + behind))
+    is_rule &= from_edge <= 0.06 * width
     # Where some are whole, those that a stroke runs along may be broken there.
     is_broken = is_level & (right - left >= BROKEN * width) & (from_edge <= 0.02 * width)
     is_rule |= is_rule.any() & is_broken
     if not is_rule.any():
         return np.zeros_like(mask)
-    ruled = paint(pieces.runs, is_rule[pieces.piece], mask.shape) & mask & ~thick
+    ruled = paint(pieces.runs, is_rule[pieces.piece], mask.shape)
+    ruled = (ruled | _parallel(mask, _slope(pieces, is_rule), thickest)) & mask & ~thick
     # Where there is ink both above and below the line, a stroke crosses it.
     rest = np.pad(mask & ~ruled, ((thickest, thickest), (0, 0)))
     reach = dilate(rest, thickest | 1, 1)
     above, below = reach[: -2 * thickest], reach[2 * thickest :]
     return np.asarray(ruled & ~(above & below))
+
+
+def _slope(pieces: _Pieces, is_rule: Bool[np.ndarray, " pieces"]) -> float:
+    """Returns by how many rows the longest rule falls in a column."""
+    lengths = np.where(is_rule, pieces.boxes[:, 2] - pieces.boxes[:, 0], 0)
+    own = np.flatnonzero(pieces.piece == lengths.argmax())
+    runs = pieces.runs
+    first, last = own[np.argmin(runs.start[own])], own[np.argmax(runs.stop[own])]
+    return float(runs.row[last] - runs.row[first]) / float(lengths.max())
+
+
+def _parallel(mask: Mask, slope: float, thickest: int) -> Mask:
+    """Returns the rows that ink runs along, of a page whose rules fall by a slope."""
+    height, width = mask.shape
+    edges = np.linspace(0, width, PARTS + 1).round().astype(int)
+    shifts = [round(slope * (a + b - width) / 2) for a, b in pairwise(edges.tolist())]
+    most = max(map(abs, shifts))
+    ink = np.zeros(height + 2 * most, int)
+    for part, (start, stop) in enumerate(pairwise(edges)):
+        first = most - shifts[part]
+        ink[first : first + height] += mask[:, start:stop].sum(1)
+    level = dilate((ink >= RULE * width)[:, None], 3, 1)
+    level &= ~opened(level, thickest + 3 + thickest % 2, 1)
+    found = np.zeros_like(mask)
+    for part, (start, stop) in enumerate(pairwise(edges)):
+        first = most - shifts[part]
+        found[:, start:stop] = level[first : first + height]
+    return found
+
+
+def _paper_beside(
+    mask: Mask, pieces: _Pieces, chosen: Bool[np.ndarray, " pieces"]
+) -> Int[np.ndarray, "2 pieces"]:
+    """Returns how many pixels of paper lie between both ends of pieces and the picture's edges.
+
+    What comes in from the edge is no paper: a rule may end there.
+    """
+    beside = np.full((2, len(chosen)), mask.shape[1])
+    runs = pieces.runs
+    for each in np.flatnonzero(chosen):
+        own = np.flatnonzero(pieces.piece == each)
+        first, last = own[np.argmin(runs.start[own])], own[np.argmax(runs.stop[own])]
+        beside[0, each] = np.count_nonzero(~mask[runs.row[first], : runs.start[first]])
+        beside[1, each] = np.count_nonzero(~mask[runs.row[last], runs.stop[last] :])
+    return beside
 
 
 def _typical(strokes: list[Stroke], found: _Pieces, shape: tuple[int, ...]) -> tuple[float, float]:

@@ -262,3 +262,55 @@ def test_dirt_is_left_out() -> None:
     for x, y in np.random.default_rng(0).uniform(0, 1, (60, 2)):
         draw.ellipse((x * WIDTH, y * 100, x * WIDTH + 3, y * 100 + 3), 90)
     assert_found(image, [boxes])
+
+
+@pytest.mark.parametrize("width", [2, 8])
+def test_a_frame_around_the_writing_is_left_out(width: int) -> None:
+    lines = [*row("5273", 90, 80, 60), *row("705", 90, 180, 60)]
+    image, boxes = page((WIDTH, HEIGHT), lines)
+    plain = assert_found(image, [boxes[:4], boxes[4:]])
+    ImageDraw.Draw(image).rectangle((60, 50, 400, 270), outline=40, width=width)
+    framed = assert_found(image, [boxes[:4], boxes[4:]])
+    assert_alike(plain, framed, 5)
+    assert "The frame is left out." in framed.writing.strokes.notes
+
+
+def test_a_frame_without_writing_and_a_nought_are_no_frames() -> None:
+    image, boxes = page((WIDTH, HEIGHT), [(0, 150, 60, 200)])
+    assert_found(image, [boxes])
+    assert len(look(image).writing.strokes.notes) == 0
+
+
+@pytest.mark.parametrize("angle", [0, 2])
+@pytest.mark.parametrize("ruled", [False, True])
+def test_a_sheet_on_a_dark_table_is_paper(angle: float, ruled: bool) -> None:
+    sheet, boxes = page((WIDTH, HEIGHT), row("5273", 60, 110, 80))
+    if ruled:  # the lines join the digits to the table
+        for y in range(20, HEIGHT, 60):
+            ImageDraw.Draw(sheet).line((0, y, WIDTH, y), 150, 2)
+    table = noisy(Image.new("L", (WIDTH + 160, HEIGHT + 160), 45), 4)
+    place = Image.new("L", table.size)
+    place.paste(255, (80, 80, 80 + WIDTH, 80 + HEIGHT))
+    laid = Image.new("L", table.size)
+    laid.paste(sheet, (80, 80))
+    turn = Image.Resampling.BICUBIC
+    table.paste(laid.rotate(angle, turn), mask=place.rotate(angle, turn))
+    seen = look(table)
+    assert seen.writing.ink_is_dark
+    assert [len(line) for line in boxes_of(seen)] == [4]
+    if not angle:
+        moved = [[tuple(edge + 80 for edge in box) for box in boxes]]
+        np.testing.assert_allclose(boxes_of(seen), moved, atol=9)
+
+
+def test_a_bar_apart_and_a_broken_digit_are_one_digit_each() -> None:
+    image, _ = page((WIDTH, HEIGHT), [(5, 60, 60, 120), (3, 200, 60, 120), (7, 340, 60, 120)])
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((50, 70, 145, 78), PAPER)  # parts the bar of the 5 from its rest
+    draw.rectangle((190, 100, 300, 104), PAPER)  # breaks the 3
+    seen = look(image)
+    assert len(seen.writing.lines) == 1
+    assert len(seen.canvases) == 1
+    # The negative control: two lines that stand apart are two.
+    far, boxes = page((WIDTH, HEIGHT), [(5, 60, 20, 100), (3, 60, 160, 100)])
+    assert_found(far, [boxes[:1], boxes[1:]])

@@ -90,8 +90,8 @@ def rapidocr() -> Reader | None:
             found = engine(pixels, use_det=False, use_cls=False)
             return Answer(_digits(found.txts or ()))
         found = engine(pixels, use_cls=False)
-        texts = () if found.boxes is None else _in_lines(np.asarray(found.boxes), found.txts)
-        return Answer(_digits(texts))
+        boxes = getattr(found, "boxes", None)  # of another kind where it finds nothing
+        return Answer(_digits(() if boxes is None else _in_lines(np.asarray(boxes), found.txts)))
 
     return read
 

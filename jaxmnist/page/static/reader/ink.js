@@ -10,6 +10,10 @@ const CUT = 0.8; // of the paper's light, which ink that the edge cuts does not 
 const FIBRE = 100; // of the longer side is a pixel that has other noise than its neighbour
 const CLEARANCE = 4; // widths of a stroke, that paper is looked at with around it
 const FAINTEST = 10; // strength that ink has at least, of 255
+const WINDOWS = [2, 4, 6]; // parts of a page's shorter side: neighbourhoods that polarity is judged in
+const BRIGHT_RIM = 0.4; // of their skewness that a rim is worth which is all paper
+const [DIM, LIGHTEST] = [0.3, 0.98]; // of a page's lightest paper: what is darker is a table beside it
+const FIBRES = 64; // strength: paper has less
 const DARKEST = 20; // paper is no darker: in black corners ink cannot be seen
 
 // Chooses the colour in which ink stands out, and its polarity.
@@ -20,11 +24,12 @@ export function toPage(picture) {
 }
 
 // Finds ink, {strength, noise}: what is darker than the paper around it.
-export function findInk({ light }) {
+export function findInk({ light, inkIsDark }) {
   const coarse = coarser(light, COARSE);
-  const width = thickness(inkOn(coarse, paperOf(coarse, WIDEST * shorter(coarse))));
-  const paper = paperOf(coarse, CLEARANCE * width + 2);
-  return inkOn(light, resize(paper, light.width, light.height));
+  const dim = inkIsDark ? DIM : 0; // a table is darker than a page, seldom than a board
+  const width = thickness(inkOn(coarse, paperOf(coarse, WIDEST * shorter(coarse)), dim));
+  const paper = paperOf(coarse, Math.min(CLEARANCE * width + 2, longer(coarse)));
+  return inkOn(light, resize(paper, light.width, light.height), dim);
 }
 
 // Returns the strength above which there is ink; null: there is no ink.
@@ -64,13 +69,17 @@ function longer({ width, height }) {
 }
 
 // Returns the ink: the share of the paper's light that is missing, in shadows, too.
-function inkOn(light, paper) {
-  const whole = like(paper, (i) => Math.max(paper.data[i], DARKEST));
+function inkOn(light, paper, dim) {
+  const darkest = Math.max(DARKEST, round(dim * percentile(histogram(paper, 4), LIGHTEST)));
+  const whole = like(paper, (i) => Math.max(paper.data[i], darkest));
   const strength = like(light, (i) => {
     const left = Math.floor((light.data[i] * 255 + (whole.data[i] >> 1)) / whole.data[i]);
     return 255 - Math.min(left, 255);
   });
-  const least = percentile(histogram(strength, 2), 0.5);
+  const counts = histogram(strength, 2);
+  const sums = cumulated(counts);
+  if (sums[FIBRES - 1] > 0.1 * sums[255]) counts.fill(0, FIBRES); // there may be more table than paper
+  const least = percentile(counts, 0.5);
   for (let i = 0; i < strength.data.length; i++) {
     strength.data[i] = Math.max(strength.data[i] - least, 0);
   }
@@ -149,14 +158,9 @@ function difference({ data, width, height }, step) {
 
 // Ink is what there is less of, in every neighbourhood, and what the rim of a page is not.
 function isInkDark(grey) {
-  const { data, width, height } = grey;
-  const window = Math.max(5, (shorter(grey) >> 1) | 1);
-  const around = meanAround(grey, window);
-  const away = around.map((value, i) => data[i] - value);
-  const spread = meanAround({ data: away.map((value) => value * value), width, height }, window);
-  const usual = 0.04 * mean(spread);
-  const skewness = mean(
-    spread.map((value, i) => (away[i] / Math.sqrt(value + usual + 6)) ** 3),
+  const { width, height } = grey;
+  const skewnesses = WINDOWS.map((part) =>
+    skewnessOf(grey, Math.max(5, Math.floor(shorter(grey) / part) | 1)),
   );
   const inset = shorter(grey) >> 4; // a frame may run along the edge itself
   const page = crop(grey, inset, inset, width - inset, height - inset);
@@ -170,7 +174,17 @@ function isInkDark(grey) {
   const counts = histogram(grey);
   const [low, high] = [percentile(counts, 0.01), percentile(counts, 0.99)];
   const bright = (2 * median(rim) - low - high) / Math.max(high - low, 1); // from -1 to 1
-  return bright / 2 > skewness;
+  return BRIGHT_RIM * bright > skewnesses.reduce((a, b) => a + b);
+}
+
+// Returns how far few pixels are much lighter than their neighbours; negative: darker.
+function skewnessOf(grey, window) {
+  const { data, width, height } = grey;
+  const around = meanAround(grey, window);
+  const away = around.map((value, i) => data[i] - value);
+  const spread = meanAround({ data: away.map((value) => value * value), width, height }, window);
+  const usual = 0.04 * mean(spread);
+  return mean(spread.map((value, i) => (away[i] / Math.sqrt(value + usual + 6)) ** 3));
 }
 
 // Returns the paper's light, under strokes, too, by a closing that is wider than they are.

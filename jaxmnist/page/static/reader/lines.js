@@ -4,15 +4,20 @@ import { clamp, mean, median, sum } from "./numbers.js";
 
 const LARGE = 0.45; // of the typical size: smaller strokes are parts of digits
 const NEAR = 0.3; // of the typical size: how far a part may lie from the rest of its digit
+const FLAT = 0.35; // of the typical size: the height of a bar, such as that of a 5
+const BROKEN_OFF = 0.1; // of the typical size: how far another piece of a digit may lie from its rest
+const SHORTER = 0.75; // of the height of that rest
+const TWO_LINES = 1.7; // of the typical size: the least height of digits in two lines
 const OVERLAP = 0.25; // of the lower one's height, which two neighbours in a line have in common
 const STEEPEST = 0.35; // slope of a line
 const NEIGHBOURS = 6; // digits before one that say where the line goes on
 
 // Returns the lines of a page from top to bottom, each {strokes, large, box, height, middle}.
 export function findLines({ strokes, size }) {
-  const isLarge = (stroke) => stroke.size >= LARGE * size;
+  const candidates = strokes.filter((stroke) => stroke.size >= LARGE * size);
+  const large = candidates.filter((stroke) => !isPart(stroke, candidates, size));
   const lines = [];
-  for (const stroke of sorted(strokes.filter(isLarge), ({ centre }) => centre[0])) {
+  for (const stroke of sorted(large, ({ centre }) => centre[0])) {
     const shares = lines.map((line) => inCommon(line, stroke));
     const best = shares.indexOf(Math.max(...shares));
     if (lines.length && shares[best] > OVERLAP) lines[best].push(stroke);
@@ -20,13 +25,28 @@ export function findLines({ strokes, size }) {
   }
   const parts = lines.map(() => []);
   for (const stroke of strokes) {
-    if (isLarge(stroke) || !lines.length) continue;
+    if (large.includes(stroke) || !lines.length) continue;
     const distances = lines.map((line) => Math.min(...line.map((other) => distance(stroke, other))));
     const nearest = distances.indexOf(Math.min(...distances));
     if (distances[nearest] < NEAR * size) parts[nearest].push(stroke);
   }
   const together = lines.map((line, i) => toLine([...line, ...parts[i]], line));
-  return sorted(together, ({ large }) => mean(Float64Array.from(large, ({ centre }) => centre[1])));
+  return sorted(together, (line) => mean(Float64Array.from(line.large, ({ centre }) => centre[1])));
+}
+
+// Returns whether a stroke is a bar above or below another, or a piece broken off from it.
+function isPart(stroke, large, size) {
+  const gap = stroke.height < FLAT * size ? NEAR : BROKEN_OFF;
+  return large.some((other) => {
+    const common = Math.min(stroke.box[2], other.box[2]) - Math.max(stroke.box[0], other.box[0]);
+    const height = Math.max(stroke.box[3], other.box[3]) - Math.min(stroke.box[1], other.box[1]);
+    return (
+      stroke.height < SHORTER * other.height &&
+      common > Math.min(stroke.width, other.width) / 2 &&
+      height - stroke.height - other.height < gap * size &&
+      height < TWO_LINES * size
+    );
+  });
 }
 
 function sorted(values, key) {
