@@ -186,7 +186,7 @@ def _without_lines(mask: Mask, strength: Grey) -> tuple[_Pieces, dict[str, None]
 
 
 def _frames(found: _Pieces) -> Bool[np.ndarray, " pieces"]:
-    """Returns which pieces have ink along their box alone, and other pieces within it."""
+    """Returns which pieces have ink along their box alone, and its corners or pieces within it."""
     left, top, right, bottom = found.boxes.T
     width, height = right - left, bottom - top
     # Of a frame that is a little oblique, a long side reaches further in.
@@ -198,12 +198,18 @@ def _frames(found: _Pieces) -> Bool[np.ndarray, " pieces"]:
     hollow = np.minimum(width, height) >= SMALLEST_FRAME
     hollow[piece[within]] = False
     sizes = np.maximum(width, height)
+    has_corners = np.ones(len(width), bool)
+    for is_row in (runs.row < y0[piece], runs.row >= y1[piece]):
+        for is_column in (runs.start < x0[piece], runs.stop > x1[piece]):
+            has_corner = np.zeros(len(width), bool)
+            has_corner[piece[is_row & is_column]] = True
+            has_corners &= has_corner
     for each in np.flatnonzero(hollow):
         inside = (left >= left[each]) & (right <= right[each])
         inside &= (top >= top[each]) & (bottom <= bottom[each])
         inside[each] = False
         least = SMALLEST * min(width[each], height[each])
-        hollow[each] = sizes[inside].max(initial=0) >= least
+        hollow[each] = has_corners[each] or sizes[inside].max(initial=0) >= least
     return hollow
 
 

@@ -275,7 +275,10 @@ def test_a_frame_around_the_writing_is_left_out(width: int) -> None:
     assert "The frame is left out." in framed.writing.strokes.notes
 
 
-def test_a_frame_without_writing_and_a_nought_are_no_frames() -> None:
+def test_a_frame_alone_is_nothing_and_a_nought_is_no_frame() -> None:
+    empty = Image.new("L", (WIDTH, HEIGHT), PAPER)
+    ImageDraw.Draw(empty).rectangle((40, 30, 430, 290), outline=40, width=4)
+    assert_nothing(empty)
     image, boxes = page((WIDTH, HEIGHT), [(0, 150, 60, 200)])
     assert_found(image, [boxes])
     assert len(look(image).writing.strokes.notes) == 0

@@ -30,7 +30,7 @@ from tools.gallery.scenes import Drawn, draw_gallery
 from tools.gallery.score import Scored, markdown, summarise
 from tools.gallery.sheet import draw_sheet
 
-EVERY = 3  # one picture in so many stands on the sheet
+SHOWN = slice(0, 72, 3)  # the pictures that stand on the sheet
 
 
 def gallery(source: Source) -> list[Drawn]:
@@ -88,7 +88,7 @@ def main() -> None:
                     said = f"{each.answer.text or 'nothing'} ({each.answer.confidence:.2f})"
                     print(f"{program}: {picture.name}: {each.label} read {said}: {each.cause}")
         if chosen.sheet is not None and program == next(iter(readers)):
-            draw_sheet(pictures[::EVERY], scored[::EVERY]).save(chosen.sheet, optimize=True)
+            draw_sheet(pictures[SHOWN], scored[SHOWN]).save(chosen.sheet, optimize=True)
     print(markdown(results), end="")
     if chosen.out is not None:
         report: dict[str, Any] = {"pictures": name, "programs": results}

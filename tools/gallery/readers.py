@@ -89,8 +89,8 @@ def rapidocr() -> Reader | None:
         if picture.kind in ("screen", "paper", "digit"):
             found = engine(pixels, use_det=False, use_cls=False)
             return Answer(_digits(found.txts or ()))
-        found = engine(pixels, use_cls=False)
-        boxes = getattr(found, "boxes", None)  # of another kind where it finds nothing
+        found = engine(pixels, use_det=True, use_cls=False)  # else as in the call before
+        boxes = getattr(found, "boxes", None)
         return Answer(_digits(() if boxes is None else _in_lines(np.asarray(boxes), found.txts)))
 
     return read

@@ -25,7 +25,8 @@ def draw_sheet(pictures: list[Drawn], scored: list[Scored]) -> Image.Image:
         image = Image.fromarray(np.asarray(see(picture).picture.pixels)).convert("RGB")
         image.thumbnail((TILE, TILE))
         sheet.paste(image, (left + (TILE - image.width) // 2, top + (TILE - image.height) // 2))
-        words = result.answer.text or "nothing"
+        is_none = result.is_right and not result.label
+        words = "nothing to be sure of" if is_none else result.answer.text or "nothing"
         colour = GREEN if result.is_right else RED
         halves = _halves(words)
         for row, half in enumerate(halves):
