@@ -182,14 +182,16 @@ def test_mistakes_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_it_says_where_it_is_until_it_is_stopped() -> None:
     command = [sys.executable, "-m", "jaxmnist", "serve", "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout
-    line = process.stdout.readline()
-    (port,) = re.findall(r"http://127\.0\.0\.1:(\d+)/", line)
-    connection = HTTPConnection(LOOPBACK, int(port), timeout=30)
-    connection.request("GET", "/")
-    assert connection.getresponse().status == 200
-    connection.close()
-    process.send_signal(2)
-    assert process.wait(30) == 0
-    assert process.communicate()[1] == ""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        line = process.stdout.readline()
+        (port,) = re.findall(r"http://127\.0\.0\.1:(\d+)/", line)
+        connection = HTTPConnection(LOOPBACK, int(port))
+        connection.request("GET", "/")
+        assert connection.getresponse().status == 200
+        connection.close()
+        process.send_signal(2)
+        assert process.communicate()[1] == ""
+    assert process.returncode == 0

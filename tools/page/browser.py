@@ -16,7 +16,7 @@ PHONE = {
     "is_mobile": True,
 }
 # Polylines in a box of one unit.
-SHAPES = {
+SHAPES: dict[str, list[tuple[float, float]]] = {
     "0": [(0.5, 0), (0.1, 0.2), (0, 0.5), (0.1, 0.8), (0.5, 1), (0.9, 0.8), (1, 0.5), (0.9, 0.2),
           (0.5, 0)],
     "2": [(0, 0.2), (0.4, 0), (0.9, 0.15), (0.9, 0.4), (0, 1), (1, 1)],

@@ -58,7 +58,7 @@ def _writing(digits: Digits, random: Rng) -> Float[np.ndarray, "height width"]:
 
 
 def _ruling(shape: tuple[int, ...], random: Rng) -> Float[np.ndarray, "height width"]:
-    image = Image.new("L", shape[::-1], 0)
+    image = Image.new("L", (shape[1], shape[0]), 0)
     draw = ImageDraw.Draw(image)
     step, strength = int(random.integers(20, 60)), int(random.integers(60, 200))
     for y in range(step, shape[0], step):
