@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxmnist.entry import accept_any_output, exit_on_error
@@ -137,6 +138,18 @@ def _read(chosen: argparse.Namespace) -> None:
         sys.exit(2)
 
 
+def _serve(chosen: argparse.Namespace) -> None:
+    from jaxmnist.page.build import build_site
+    from jaxmnist.page.command import export_site, find_networks, serve
+
+    files = build_site(find_networks(chosen.weights))
+    if chosen.export is None:
+        serve(files, chosen.port)
+    else:
+        export_site(files, chosen.export)
+        print(chosen.export / "index.html")
+
+
 def _evaluate(chosen: argparse.Namespace) -> None:
     if chosen.data and chosen.suite is not None:
         raise UserError("--suite and --data exclude each other: a suite has digits of its own.")
@@ -167,6 +180,21 @@ def _load(chosen: argparse.Namespace) -> "Model":
     for note in model.loaded.notes:
         print(note, file=sys.stderr)
     return model
+
+
+def _report(chosen: argparse.Namespace) -> None:
+    from jaxmnist.outputs import check_outputs
+    from jaxmnist.report.command import report, tensorboard
+
+    if chosen.tensorboard:
+        if chosen.out or chosen.follow:
+            raise UserError("--tensorboard shows runs itself: leave --out and --follow out.")
+        tensorboard(chosen.runs)
+        return
+    out = chosen.out or Path("report.html")
+    check_outputs(out)
+    report(chosen.runs, out, follow=chosen.follow, log=lambda line: print(line, file=sys.stderr))
+    print(out)
 
 
 def _bench(chosen: argparse.Namespace) -> None:
@@ -240,9 +268,11 @@ VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
     "models": _models,
     "sweep": _sweep,
     "read": _read,
+    "serve": _serve,
     "evaluate": _evaluate,
     "export": _export,
     "audit": _audit,
+    "report": _report,
     "bench": _bench,
     "speedrun": _speedrun,
 }

@@ -256,6 +256,9 @@ class Config(Group):
     )
     seed: int = whole(0, "root of all randomness in training", 0, MAX_SEED)
     num_seeds: int = whole(1, "train seeds seed .. seed+num_seeds-1 in one program", 1, 10_000)
+    init_from: str = text(
+        "", "weights to begin with: shipped ones, a run folder or a file; empty: random ones"
+    )
     epochs: int = whole(1, "at most; early stopping may end the run before")
     batch_size: int = whole(64, "examples a step; a smaller last batch is kept")
     average: float = decay(

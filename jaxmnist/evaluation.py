@@ -51,20 +51,31 @@ class ExampleList:
         """Yields the examples in batches of one size; the last one repeats the last example."""
         for start in range(0, self.count, batch_size):
             numbers = np.minimum(start + np.arange(batch_size), self.count - 1)
-            yield _make_batch(
-                jax.random.key(self.seed),
-                jnp.asarray(numbers),
-                epoch,
-                self.dataset,
-                self.suites[suite],
-                streams=self.streams,
-            )
+            yield self._batch(numbers, suite, epoch)
+
+    def _batch(self, numbers: Int[np.ndarray, " batch"], suite: str, epoch: int) -> Batch:
+        return _make_batch(
+            jax.random.key(self.seed),
+            jnp.asarray(numbers),
+            epoch,
+            self.dataset,
+            self.suites[suite],
+            streams=self.streams,
+        )
 
     def images(self, batch_size: int, suite: str, count: int) -> Float[np.ndarray, "n 28 width"]:
         """Returns the images of the first `count` examples, or of all if there are fewer."""
         count = min(count, self.count)
         batches = islice(self.batches(batch_size, suite), -(-count // batch_size))
         return np.concatenate([np.asarray(images) for images, _ in batches])[:count]
+
+    def images_of(
+        self, numbers: Int[np.ndarray, " n"], batch_size: int, suite: str
+    ) -> Float[np.ndarray, "n 28 width"]:
+        """Returns the images of some examples, at most a batch of them."""
+        whole_batch = np.resize(numbers, batch_size) if len(numbers) else np.zeros(batch_size, int)
+        images, _ = self._batch(whole_batch, suite, epoch=0)
+        return np.asarray(images)[: len(numbers)]
 
 
 @partial(jax.jit, static_argnames="streams", compiler_options=MANY_KERNELS)

@@ -23,15 +23,17 @@ from jaxmnist.config import Config
 from jaxmnist.data.dataset import Dataset, Splits
 from jaxmnist.data.sources import load_splits
 from jaxmnist.errors import UserError
-from jaxmnist.models.network import Network
+from jaxmnist.models.network import Network, Weights
 from jaxmnist.models.summary import layer_rows
 from jaxmnist.models.zoo import SEQUENCE_MODELS, SYSTEM_MODELS, create_network
 from jaxmnist.optim import Mode, make_optimizer, make_schedule
 from jaxmnist.runtime import trim_heap
 from jaxmnist.sharding import batch_axis, make_mesh, map_seeds, put_on_device, shape_structs
+from jaxmnist.shipped import find_weights
 from jaxmnist.state import TrainState, init_state
 from jaxmnist.steps import EarlyStopping, TrainSpec, end_epoch, steps_per_epoch, train_steps
 from jaxmnist.tasks import Task, task_of
+from jaxmnist.weights import FILE_NAME, load_weights
 from jaxmnist.xla import MANY_KERNELS
 
 EVERY_EPOCH_BYTES = 4 << 30  # of weights that a state may keep for the protocol
@@ -46,6 +48,7 @@ class Experiment:
     task: Task
     spec: TrainSpec
     mesh: Mesh
+    initial: Weights | None  # that all seeds begin with; None: each with its own
 
     @property
     def network(self) -> Network:
@@ -60,7 +63,8 @@ class Experiment:
 
     def init_state(self, seed: int) -> TrainState:
         """Returns the states of all members, a leading axis of seeds; `seed` is `config.seed`."""
-        return self.init_fn()(seed)
+        state = self.init_fn()(seed)
+        return state if self.initial is None else state.starting_from(self.initial)
 
     def init_fn(self) -> Callable[[int], TrainState]:
         """Returns `seed -> state`, for many states of one experiment; it compiles once."""
@@ -146,14 +150,16 @@ def prepare(config: Config, splits: Splits | None = None) -> Experiment:
       splits: the digits, if they are loaded already; else those that `config.data` names.
 
     Raises:
-      UserError: if the model is unknown or of another kind than the configuration, the digits
-        cannot be loaded, or sizes do not fit each other.
+      UserError: if the model is unknown or of another kind than the configuration, the weights to
+        begin with are those of another one, the digits cannot be loaded, or sizes do not fit each
+        other.
     """
     network = make_network(config)
     mesh = make_mesh(config.num_seeds, config.batch_size)
     splits = splits or load_splits(config.data)
     spec = make_spec(config, network, len(splits.train))
-    experiment = Experiment(config, splits, make_task(config, network), spec, mesh)
+    initial = initial_weights(config.init_from, network) if config.init_from else None
+    experiment = Experiment(config, splits, make_task(config, network), spec, mesh, initial)
     for name in config.eval.suites:
         if name not in experiment.task.suites:
             raise UserError(
@@ -197,6 +203,26 @@ def make_network(config: Config) -> Network:
             "kind, such as configs/models.py."
         )
     return network
+
+
+def initial_weights(name: str, network: Network) -> Weights:
+    """Returns the weights that a training begins with.
+
+    Args:
+      name: of shipped weights, a run folder or a weights file.
+      network: that is trained.
+
+    Raises:
+      UserError: if there are none, or they are of another network.
+    """
+    path = find_weights(name)
+    loaded = load_weights(path / FILE_NAME if path.is_dir() else path)
+    if loaded.network.architecture != network.architecture:
+        raise UserError(
+            f"config.init_from {name} is of the model {loaded.metadata.model}, and another one is "
+            "trained: name weights of the same model, or leave it empty."
+        )
+    return loaded.weights
 
 
 def make_task(config: Config, network: Network) -> Task:

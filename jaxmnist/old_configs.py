@@ -20,6 +20,7 @@ RENAMED: dict[str, tuple[str, Callable[[Any], Any]]] = {
 ADDED: dict[str, Any] = {
     "average": 0.0,
     "eval.suites": (),
+    "init_from": "",
     "optimizer.weight_decay": 0.0,
     "validation.batch_means": False,
 }

@@ -10,7 +10,10 @@ from jaxmnist.errors import UserError
 from jaxmnist.files import atomic_write
 
 # What a run has written about itself.
-RUN_FILES = {"config.json", "metrics.jsonl", "model.txt", "summary.json", "weights.safetensors"}
+RUN_FILES = {
+    "config.json", "metrics.jsonl", "model.txt", "predictions.safetensors", "summary.json",
+    "weights.safetensors",
+}  # fmt: skip
 
 
 def check_outputs(*paths: Path | None, inputs: Iterable[Path | None] = ()) -> None:

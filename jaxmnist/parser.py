@@ -37,6 +37,16 @@ that the network does not know is a question mark, and nothing is printed where 
 Digits have to be written by hand, and upright. The exit code is 2 if a picture could not be opened,
 after all others were read.
 """
+SERVE = """\
+examples:
+  jaxmnist serve                          the page at a local address
+  jaxmnist serve --weights runs/seq       with a network of your own in it
+  jaxmnist serve --export site            as files: site/index.html opens without a server
+
+Digits are drawn on the page, or a picture is dropped, pasted or photographed. They are read in the
+browser, as `jaxmnist read` reads them; nothing is sent anywhere. From a file the page has the first
+network alone; a server, any one, lets it fetch the others.
+"""
 EVALUATE = """\
 examples:
   jaxmnist evaluate --run runs/seq                        all suites on MNIST test digits
@@ -92,6 +102,18 @@ examples:
 
 A training's time goes from loading the digits to its last step. Compiling is reported
 apart, and so is reading the test digits, which happens once, with the weights of the last step.
+"""
+
+REPORT = """\
+examples:
+  jaxmnist report runs                      all runs in runs/, on the page report.html
+  jaxmnist report runs --follow             written again and again while they go on
+  jaxmnist report runs/seq runs/seven --out two.html
+  jaxmnist report runs --tensorboard        their TensorBoard events instead, at a local address
+
+The page is one file that needs no network: a table to sort and filter, learning curves, suites,
+parameters against error, calibration, what is read for what, the most confident mistakes, and the
+fields in which configurations differ.
 """
 
 
@@ -181,6 +203,20 @@ def make_parser() -> Parser:
         "--explain", type=user_path, metavar="DIR", help="write the steps there, as pictures"
     )
 
+    serve = verb("serve", "show a page to write digits on, in the browser", SERVE)
+    serve.add_argument(
+        "--weights",
+        type=find_weights,
+        default="reader",
+        metavar="NAME|FILE",
+        help="the network that comes first: shipped, a run folder or a weights file; default "
+        "reader",
+    )
+    serve.add_argument("--port", type=int, default=8028, help="default 8028; 0 is any that is free")
+    serve.add_argument(
+        "--export", type=user_path, metavar="DIR", help="write the page there, and leave"
+    )
+
     evaluate = verb(
         "evaluate",
         "measure a trained network on suites or on your own labelled images",
@@ -223,6 +259,20 @@ def make_parser() -> Parser:
         "--out", type=user_path, metavar="FILE.md", help="write there, not to the screen"
     )
     audit.add_argument("--table", action="store_true", help="only the short table of the README")
+
+    report = verb("report", "compare runs on an HTML page, or in TensorBoard", REPORT)
+    report.add_argument(
+        "runs", nargs="+", type=user_path, metavar="RUNS", help="run folders, or folders of them"
+    )
+    report.add_argument(
+        "--out", type=user_path, metavar="FILE.html", help="the page; default report.html"
+    )
+    report.add_argument(
+        "--follow", action="store_true", help="write it again while runs go on, until Ctrl-C"
+    )
+    report.add_argument(
+        "--tensorboard", action="store_true", help="start TensorBoard on the runs instead"
+    )
 
     bench = verb("bench", "measure how fast training is beside PyTorch", BENCH)
     bench.add_argument(

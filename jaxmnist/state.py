@@ -47,6 +47,23 @@ class TrainState(NamedTuple):
         """Returns the weights that are evaluated: the average, or those that are trained."""
         return self.average or Weights(self.params, self.batch_stats)
 
+    def starting_from(self, weights: Weights) -> "TrainState":
+        """Returns the state before the first step of all seeds with one network's weights."""
+
+        def put(own: Array, given: Array) -> Array:
+            return jax.device_put(jnp.broadcast_to(given, own.shape), own.sharding)
+
+        def of(own: Weights) -> Weights:
+            return jax.tree.map(put, own, weights)
+
+        started = of(Weights(self.params, self.batch_stats))
+        return self._replace(
+            params=started.params,
+            batch_stats=started.batch_stats,
+            best=self.best._replace(weights=of(self.best.weights)),
+            average=None if self.average is None else of(self.average),
+        )
+
     def averaged(self, decay: float) -> "TrainState":
         """Returns the state with its present weights in the average (Polyak & Juditsky, 1992).
 

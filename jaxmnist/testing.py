@@ -20,10 +20,17 @@ from jaxmnist.models.network import Weights
 from jaxmnist.rng import Stream
 from jaxmnist.run.folder import RunFolder
 from jaxmnist.run.plots import Panel, draw_curves, draw_predictions, pick
+from jaxmnist.run.predictions import (
+    ANSWERS_FILE,
+    Answers,
+    as_pixels,
+    save_answers,
+    surest_mistakes,
+)
 from jaxmnist.run.summary_schema import TestResults
 from jaxmnist.sharding import put_on_device
 from jaxmnist.state import TrainState, finite_seeds
-from jaxmnist.tasks import Scores
+from jaxmnist.tasks import Predictions, Scores
 from jaxmnist.weights import FILE_NAME, Metadata, save_weights, with_temperature
 
 DRAWN = 6  # training examples of each effect
@@ -50,7 +57,7 @@ def test(
         weights = calibrate(evaluator, weights, validation)
     examples = suite_list(task, splits.test, examples=config.eval.examples, seed=config.eval.seed)
     names = config.eval.suites or tuple(task.suites)
-    results, panels = score_suites(evaluator, weights, seeds, examples, names)
+    results, panels, clean = score_suites(evaluator, weights, seeds, examples, names)
     every_epoch = None
     if state.every_epoch is not None:
         every_epoch = score_every_epoch(evaluator, state.every_epoch, len(history), examples)[seeds]
@@ -61,6 +68,7 @@ def test(
     draw_effects(experiment, plots / "augmentations.png")
     seed, epoch = select_seed(experiment, state, seeds)
     save_selected(experiment, folder, rows(weights, seed), seed, epoch)
+    save_clean(evaluator, folder, clean, examples, seeds, seed)
     return TestResults(seeds, results, np.asarray(state.best.epoch)[seeds], every_epoch)
 
 
@@ -70,19 +78,27 @@ def score_suites(
     seeds: Int[np.ndarray, " n"],
     examples: ExampleList,
     names: Sequence[str],
-) -> tuple[dict[str, list[Scores]], dict[str, Panel]]:
-    """Returns each suite's scores of `seeds`, and what to show of the first one's predictions."""
+) -> tuple[dict[str, list[Scores]], dict[str, Panel], list[Predictions]]:
+    """Tests weights on suites.
+
+    Returns:
+      Each suite's scores of `seeds`, what to show of the first one's predictions, and all their
+      predictions of the clean suite.
+    """
     task = evaluator.task
-    results, panels = {}, {}
+    results, panels, clean = {}, {}, []
     for name in names:
-        predictions = evaluator.predict_list(weights, examples, name)
-        results[name] = [task.score(predictions[seed]) for seed in seeds]
-        first = predictions[seeds[0]]
+        every = evaluator.predict_list(weights, examples, name)
+        predictions = [every[seed] for seed in seeds]
+        if name == "clean":
+            clean = predictions
+        results[name] = [task.score(each) for each in predictions]
+        first = predictions[0]
         images = examples.images(evaluator.batch_size, name, PICTURED)
         panels[name] = pick(images, first.predicted[: len(images)], first.labels[: len(images)])
         accuracy = np.mean([scores[task.metric] for scores in results[name]])
         print(f"  {name}: {accuracy:.2%}", flush=True)
-    return results, panels
+    return results, panels, clean
 
 
 def draw_effects(experiment: Experiment, path: Path) -> None:
@@ -155,6 +171,30 @@ def save_selected(
         eval=config.eval,
     )
     save_weights(folder.path / FILE_NAME, weights, metadata)
+
+
+def save_clean(
+    evaluator: Evaluator,
+    folder: RunFolder,
+    predictions: Sequence[Predictions],
+    examples: ExampleList,
+    seeds: Int[np.ndarray, " n"],
+    seed: int,
+) -> None:
+    """Writes what `seeds` answered on the clean suite, with pictures of what `seed` misread."""
+    own = predictions[seeds.tolist().index(seed)]
+    mistakes = surest_mistakes(own.predicted, own.labels, own.confidences)
+    images = examples.images_of(mistakes, evaluator.batch_size, "clean")
+    answers = Answers(
+        labels=own.labels.astype(np.uint8),
+        predicted=np.stack([each.predicted for each in predictions]).astype(np.uint8),
+        confidences=np.stack([each.confidences for each in predictions]),
+        mistakes=mistakes,
+        images=as_pixels(images),
+        members=tuple(seeds.tolist()),
+        pictured=seed,
+    )
+    save_answers(folder.path / ANSWERS_FILE, answers)
 
 
 def rows(weights: Weights, seeds: Any) -> Weights:

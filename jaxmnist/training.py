@@ -12,7 +12,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array
 
 from jaxmnist import checkpoint
-from jaxmnist.config import Config
+from jaxmnist.config import Config, flatten, to_dict
 from jaxmnist.data.dataset import Dataset
 from jaxmnist.errors import AllDivergedError, Interrupted, UserError
 from jaxmnist.evaluation import (
@@ -39,7 +39,7 @@ from jaxmnist.run.summary import (
     format_divergence,
     summarise,
 )
-from jaxmnist.run.tensorboard import open_tensorboard
+from jaxmnist.run.tensorboard import open_tensorboard, write_outcome
 from jaxmnist.runtime import Timer, git_commit, trim_heap
 from jaxmnist.sharding import put_on_device
 from jaxmnist.state import TrainState, finite_seeds
@@ -120,6 +120,10 @@ def train(config: Config, workdir: str | Path, *, stop: StopRequest | None = Non
         sha256 = weights_sha256(rows(state.weights, finite_seeds(state)))
         summary = summarise(experiment, history, tested, diverged, sha256, timer, commit)
         print(describe(summary), flush=True)
+        accuracies = {name: suite.mean for name, suite in summary.suites.items()}
+        write_outcome(
+            folder.path, summary.epochs, accuracies, folder.path / "plots" / "predictions.png"
+        )
         folder.write("summary.json", summary.to_json())
     return summary
 
@@ -172,7 +176,7 @@ def fit(run: Run, state: TrainState) -> tuple[TrainState, History]:
         config.epochs, step / spec.steps_per_epoch, spec.num_examples, config.num_seeds
     )
     with (
-        open_tensorboard(run.folder.path, len(history) + 1) as add_scalars,
+        open_tensorboard(run.folder.path, len(history) + 1, flatten(to_dict(config))) as add_epoch,
         run.timer.section("train"),
         run.stop.graceful(),
     ):
@@ -203,7 +207,7 @@ def fit(run: Run, state: TrainState) -> tuple[TrainState, History]:
             error = value if spec.early_stopping.mode == "min" else 1 - value
             save(run, state, step, history, error)
             run.folder.write_lines("metrics.jsonl", history)
-            add_scalars(row)
+            add_epoch(row, state.weights.params)
             progress.end_epoch(epoch_line(row, task, config.epochs))
 
     check_outcome(run, state, step, history)

@@ -17,6 +17,7 @@ import pytest
 from jaxmnist.config import Config
 from jaxmnist.data.dataset import Dataset, Splits
 from jaxmnist.data.sources import Source, load_splits
+from jaxmnist.errors import UserError
 from jaxmnist.experiment import Experiment, prepare, with_axis
 from jaxmnist.generate.augment import normalise
 from jaxmnist.generate.examples import Example
@@ -31,6 +32,7 @@ from jaxmnist.state import TrainState
 from jaxmnist.steps import example_keys, train_steps
 from jaxmnist.systems.published import SYSTEMS
 from jaxmnist.training import train
+from jaxmnist.weights import FILE_NAME, load_weights
 from tests.helpers import COMPILE_FAST, SHORT_PUBLISHED, SMALL, first_gradient, recipe
 
 # A recipe for every system whose layers are no other's but for widths, dropout and normalisation
@@ -281,3 +283,21 @@ def test_a_run_compiles_the_same_functions_however_long_it_is(
     assert two["_init_states"] == two["_end_epoch"] == two["_forward"] == 1
     assert two["_train_steps"] == 2
     assert two["_make_batch"] == 2  # the examples of validation, and those of all suites
+
+
+def test_a_training_begins_with_given_weights(tiny_run: tuple[Path, str]) -> None:
+    folder = tiny_run[0]
+    config = recipe("seq:compact-tiny", {"num_seeds": 2, "init_from": str(folder)})
+    state = prepare(config).init_state(0)
+    given = load_weights(folder / FILE_NAME).weights
+    for place in range(2):
+        own = jax.tree.map(lambda leaf, place=place: leaf[place], (state.weights, state.best[2]))
+        jax.tree.map(np.testing.assert_array_equal, own, (given, given))
+    random = prepare(replace(config, init_from="")).init_state(0)
+    assert not np.array_equal(random.params["conv1"]["kernel"], state.params["conv1"]["kernel"])
+
+
+@pytest.mark.parametrize("name", ["seq", "nothing-there"])
+def test_weights_to_begin_with_that_do_not_fit_are_refused(name: str) -> None:
+    with pytest.raises(UserError, match=name):
+        prepare(recipe("seq:compact-tiny", {"init_from": name}))

@@ -33,14 +33,16 @@ DOORS = {
     "bench/workload.py": ("bench",),
     "bench/compare.py": ("bench",),
     "bench/torch_baselines.py": ("bench",),
+    "page/server.py": ("serve",),
     "systems/audit.py": ("audit",),
     "systems/logs.py": ("audit",),
     "export/files.py": ("export",),
+    "report/command.py": ("report",),
     "sweep/options.py": ("sweep",),
     "sweep/points.py": ("sweep",),
     "sweep/guided.py": ("sweep",),
     "sweep/run.py": ("sweep",),
-    "outputs.py": ("evaluate", "export", "bench", "speedrun", "audit"),
+    "outputs.py": ("evaluate", "export", "bench", "speedrun", "audit", "report"),
 }
 FLAG = re.compile(r"(?<![\w-])--([a-z][a-z_-]*)")
 FIELD = re.compile(r"\bconfig\.([a-z_]+(?:\.[a-z_]+)*)")

@@ -52,7 +52,7 @@ def test_a_run_leaves_everything_that_it_promises(tiny_run: TinyRun) -> None:
     names = {path.name for path in workdir.iterdir()}
     assert names >= {
         "config.json", "summary.json", "metrics.jsonl", "checkpoints", "model.txt", "plots",
-        "weights.safetensors",
+        "weights.safetensors", "predictions.safetensors",
     }  # fmt: skip
     assert any(name.startswith("events.out.tfevents") for name in names)
     assert {p.name for p in (workdir / "plots").iterdir()} == {"curves.png", "predictions.png"}

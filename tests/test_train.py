@@ -70,7 +70,7 @@ def test_stopped_and_resumed_is_the_same_as_straight_through(
 
     ours, theirs = last_state(workdir, small())[0], last_state(through, small())[0]
     assert bits(ours) == bits(theirs)
-    for file in ("metrics.jsonl", "weights.safetensors"):
+    for file in ("metrics.jsonl", "weights.safetensors", "predictions.safetensors"):
         assert (workdir / file).read_bytes() == (through / file).read_bytes()
     summaries = [json.loads((w / "summary.json").read_text()) for w in (workdir, through)]
     for field in ("suites", "weights_sha256"):

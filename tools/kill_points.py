@@ -28,7 +28,8 @@ from jaxmnist.runtime import device, git_commit, versions
 from tools.storage_faults import compile_faults
 
 ROOT = Path(__file__).parent.parent
-RESULT_FILES = ("metrics.jsonl", "weights.safetensors")  # they hold nothing of the clock
+# They hold nothing of the clock.
+RESULT_FILES = ("metrics.jsonl", "predictions.safetensors", "weights.safetensors")
 # What may differ between summaries.
 CLOCK_FIELDS = ("seconds", "examples_per_second", "peak_memory_bytes", "git_commit")
 SMALL_SEQUENCES = (

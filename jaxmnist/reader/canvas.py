@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from PIL import Image
 
 from jaxmnist.constants import SIDE
 from jaxmnist.reader.ink import Ink
 from jaxmnist.reader.lines import Line
 from jaxmnist.reader.morphology import Grey, dilate
+from jaxmnist.reader.resample import resize
 from jaxmnist.reader.strokes import Stroke, Strokes
 
 DIGIT = 20  # pixels of the canvas: the height of a digit
@@ -52,16 +52,13 @@ def to_canvas(ink: Ink, found: Strokes, line: Line) -> Canvas:
 def _resampled(
     pieces: Grey, top: float, left: float, scale: float, width: int
 ) -> UInt8[np.ndarray, "28 width"]:
-    """Returns pieces with pixels that are `scale` old ones wide, from a corner outside them.
-
-    By a triangle of twice a new pixel's width: bilinear, and without aliases where it gets smaller.
-    """
+    """Returns pieces with pixels that are `scale` old ones wide, from a corner outside them."""
     # As much ground around as the new pixels reach.
     spare = int(np.ceil(max(scale * SIDE, -left))) + 2
-    image = Image.fromarray(np.pad(pieces, spare))
+    framed = np.pad(pieces, spare)
     x, y = left + spare, top + spare
-    box = x, y, min(x + width * scale, image.width), min(y + SIDE * scale, image.height)
-    return np.asarray(image.resize((width, SIDE), Image.Resampling.BILINEAR, box))
+    right, bottom = min(x + width * scale, framed.shape[1]), min(y + SIDE * scale, len(framed))
+    return resize(framed, width, SIDE, (x, y, right, bottom))
 
 
 def _levelled(strength: Grey, found: Strokes, line: Line) -> tuple[Grey, int]:

@@ -27,8 +27,8 @@ OTHER = (
 
 
 @dataclass(frozen=True)
-class _Conv:
-    """A convolution; batch normalisation and ReLU follow all but the last."""
+class Conv:
+    """A convolution, and batch normalisation as factor and bias; ReLU follows all but the last."""
 
     kernel: Float[np.ndarray, "rows columns features out"]
     factor: Float[np.ndarray, " out"]
@@ -39,7 +39,7 @@ class _Conv:
 class StringNetwork:
     """A network that has logits for every other column of a canvas."""
 
-    convs: tuple[_Conv, ...]
+    convs: tuple[Conv, ...]
 
     def logits(self, canvases: UInt8[np.ndarray, "batch 28 width"]) -> Logits:
         """Returns the logits of canvases, 0 = ground, 255 = ink; their width is a multiple of 4."""
@@ -58,7 +58,7 @@ class StringNetwork:
             if number == 0:
                 x = _max_pool(x)
             x = np.maximum(x * conv.factor + conv.bias, 0)
-        x = _convolve(x, last.kernel) + last.bias
+        x = _convolve(x, last.kernel) * last.factor + last.bias
         # Two columns of logits for each of the map's.
         return x.reshape(len(x), -1, DIGITS + 1)
 
@@ -84,20 +84,20 @@ def from_arrays(arrays: Mapping[str, np.ndarray]) -> StringNetwork:
     return StringNetwork(tuple(convs))
 
 
-def _conv(arrays: Mapping[str, np.ndarray], number: int, *, is_last: bool) -> _Conv:
+def _conv(arrays: Mapping[str, np.ndarray], number: int, *, is_last: bool) -> Conv:
     kernel = arrays[f"params.conv{number}.kernel"].astype(np.float32)
     if is_last:
         bias = arrays[f"params.conv{number}.bias"]
-        return _Conv(kernel, np.ones(bias.shape, np.float32), bias.astype(np.float32))
+        return Conv(kernel, np.ones(bias.shape, np.float32), bias.astype(np.float32))
     scale, bias = (arrays[f"params.batchnorm{number}.{part}"] for part in ("scale", "bias"))
     mean, var = (arrays[f"batch_stats.batchnorm{number}.{part}"] for part in ("mean", "var"))
     if not scale.shape == bias.shape == mean.shape == var.shape:
         raise UserError(OTHER)
     factor = scale / np.sqrt(var.astype(np.float64) + EPSILON)
-    return _Conv(kernel, factor.astype(np.float32), (bias - mean * factor).astype(np.float32))
+    return Conv(kernel, factor.astype(np.float32), (bias - mean * factor).astype(np.float32))
 
 
-def _fit(convs: list[_Conv]) -> bool:
+def _fit(convs: list[Conv]) -> bool:
     """Returns whether layers follow each other as in a network of any length."""
     shapes = [conv.kernel.shape for conv in convs]
     sizes = [shape[:2] for shape in shapes]

@@ -8,6 +8,7 @@ from PIL import Image
 
 from jaxmnist.reader.morphology import Grey, closed, erode, mean_around, percentile
 from jaxmnist.reader.picture import Picture
+from jaxmnist.reader.resample import resize
 
 COARSE, COARSEST = 200, 100  # pixels of the longer side: of the paper, and of the whole page
 WIDEST = 0.35  # of the shorter side: no stroke is wider
@@ -49,9 +50,9 @@ def find_ink(page: Page) -> Ink:
     """
     coarse = _coarse(page.light, COARSE)
     thickness = _thickness(_ink(coarse, _paper(coarse, WIDEST * min(coarse.shape))))
-    paper = Image.fromarray(_paper(coarse, CLEARANCE * thickness + 2))
-    wide = paper.resize(page.light.shape[::-1], Image.Resampling.BILINEAR)
-    return _ink(page.light, np.asarray(wide))
+    paper = _paper(coarse, CLEARANCE * thickness + 2)
+    height, width = page.light.shape
+    return _ink(page.light, resize(paper, width, height))
 
 
 def ink_level(noise: float, strength: Grey) -> int | None:

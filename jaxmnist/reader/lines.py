@@ -100,6 +100,7 @@ def _fit(strokes: Sequence[Stroke], height: float) -> tuple[float, float]:
     slope = 0.0
     if len(strokes) > 2 and np.ptp(x) > 2 * height:
         away = x - x.mean()
-        slope = float(away @ y / (away @ away))
+        # Added in an order of our own: that of a product of matrices is each processor's.
+        slope = float((away * y).sum() / np.square(away).sum())
         slope = min(max(slope, -STEEPEST), STEEPEST)
     return slope, float(y.mean() - slope * x.mean())

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image, ImageDraw, ImageFont
 
-from jaxmnist.constants import BLANK, MEAN, SD, SIDE
+from jaxmnist.constants import BLANK, SIDE
+from jaxmnist.run.predictions import as_pixels
 from jaxmnist.tasks import Task, as_text
 
 Panel = tuple[
@@ -112,8 +113,7 @@ def draw_predictions(
         for column, (image, guess, truth) in enumerate(zip(images, predicted, labels, strict=True)):
             width = image.shape[1]
             left = names + column * across + (across - width) // 2
-            pixels = np.clip(np.round(255 * (image * SD + MEAN)), 0, 255).astype(np.uint8)
-            canvas = Image.fromarray(pixels).resize(
+            canvas = Image.fromarray(as_pixels(image)).resize(
                 (SCALE * width, SCALE * SIDE), Image.Resampling.NEAREST
             )
             place = SCALE * left, SCALE * top

@@ -142,7 +142,9 @@ class Variant:
         """Compiles the train step."""
         base = self.work.experiment
         spec = replace(base.spec, network=base.network.clone(layout=self.layout))
-        experiment = VariantExperiment(base.config, base.splits, base.task, spec, base.mesh, base)
+        experiment = VariantExperiment(
+            base.config, base.splits, base.task, spec, base.mesh, base.initial, base
+        )
         work = replace(self.work, experiment=experiment)
         with jax.default_matmul_precision(self.precision):
             return prepare_ours(work)

@@ -1,0 +1,1 @@
+"""What the page is worth: equal to Python, light, quick to start, and smooth."""
