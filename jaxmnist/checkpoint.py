@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from jaxtyping import PyTree
 
 from jaxmnist.errors import UserError
 from jaxmnist.files import atomic_remove, atomic_rename, atomic_write, can_sync, partial_path
@@ -214,10 +215,7 @@ def _restore(
             target.every_epoch,
         )
         target = target._replace(every_epoch=shorter)
-    with _orbax() as orbax:
-        state: TrainState = orbax.restore(
-            path.absolute() / "state", args=ocp.args.StandardRestore(target)
-        )
+    state = _read_state(path / "state", target, like.schedule)
     if shorter_then:
         longer = jax.tree.map(
             lambda whole, row: jax.device_put(whole.at[:, :rows].set(row), whole.sharding),
@@ -226,6 +224,26 @@ def _restore(
         )
         state = state._replace(every_epoch=longer)
     return state, record
+
+
+def _read_state(path: Path, target: TrainState, schedule: PyTree) -> TrainState:
+    """Reads a state; one from before learning rates lay in it is given the first `schedule`."""
+
+    def read(target: TrainState) -> TrainState:
+        with _orbax() as orbax:
+            state: TrainState = orbax.restore(
+                path.absolute(), args=ocp.args.StandardRestore(target)
+            )
+        return state
+
+    try:
+        return read(target)
+    except ValueError as error:
+        try:
+            before = read(target._replace(schedule=()))
+        except ValueError:
+            raise error from None
+        return before._replace(schedule=schedule)  # no schedule without a state ever changed
 
 
 def _rows(state: TrainState) -> int:

@@ -27,7 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if given[:1] == ["train"] and not {"-h", "--help"} & set(given):
                 _train(given[1:])  # absl reads these flags, as it does those of launch.py
             else:
-                chosen = make_parser().parse_args(given)
+                overrides = None
+                if given[:1] == ["sweep"]:
+                    from jaxmnist.job import split
+
+                    given, overrides = split(given)
+                chosen = make_parser().parse_args(given, argparse.Namespace(overrides=overrides))
                 VERBS[chosen.verb](chosen)
     except SystemExit as leave:
         return int(leave.code or 0)
@@ -42,6 +47,26 @@ def _train(arguments: list[str]) -> None:
     flag_values = flags.FlagValues()
     job.define_flags(flag_values)
     job.run(job.parse(["jaxmnist train", *arguments], flag_values))
+
+
+def _sweep(chosen: argparse.Namespace) -> None:
+    from absl import logging as absl_logging
+
+    from jaxmnist.run.signals import quiet_libraries, stop_on_signal
+    from jaxmnist.sweep.options import read_options
+
+    options = read_options(chosen)
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    quiet_libraries()
+    with stop_on_signal() as stop:
+        from jaxmnist.runtime import configure_jax, import_tensorboardx
+
+        configure_jax()
+        import_tensorboardx()
+        from jaxmnist.sweep.run import run_sweep
+
+        results = run_sweep(options.sweep, options.workdir, shard=options.shard, stop=stop)
+    print(results)
 
 
 def _models(chosen: argparse.Namespace) -> None:
@@ -241,6 +266,7 @@ def _speedrun(chosen: argparse.Namespace) -> None:
 # `train` is not here: its flags are absl's.
 VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
     "models": _models,
+    "sweep": _sweep,
     "read": _read,
     "serve": _serve,
     "evaluate": _evaluate,

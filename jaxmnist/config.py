@@ -186,6 +186,34 @@ class Schedule(Group):
 
 
 @dataclass(frozen=True)
+class Population(Group):
+    """Members of one program that differ in seed and learning rate; sweeps have this group."""
+
+    prefix: ClassVar[str] = "population."
+
+    seeds: tuple[int, ...] = declare(
+        (0,), "one a member, num_seeds in all; then seed is not used",
+        Rule(
+            lambda v: (
+                type(v) is tuple
+                and bool(v)
+                and all(type(seed) is int and 0 <= seed <= MAX_SEED for seed in v)
+            ),
+            f"whole numbers between 0 and {MAX_SEED}, such as (0, 0, 1)",
+        ),
+    )  # fmt: skip
+    learning_rates: tuple[float, ...] = declare(
+        (1e-3,), "one a member; then schedule.learning_rate is not used",
+        Rule(
+            lambda v: (
+                type(v) is tuple and bool(v) and all(is_real(r) and 1e-37 <= r <= 1e37 for r in v)
+            ),
+            "numbers above 0, from 1e-37 to 1e37, such as (0.001, 0.002, 0.001)",
+        ),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Evaluation(Group):
     """What the trained network is tested on, once, at the end."""
 
@@ -248,6 +276,21 @@ class Config(Group):
     eval: Evaluation = Evaluation()
     sequence: Sequence | None = None
     strings: Strings | None = None
+    population: Population | None = None
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of every member."""
+        if self.population:
+            return self.population.seeds
+        return tuple(range(self.seed, self.seed + self.num_seeds))
+
+    @property
+    def learning_rates(self) -> tuple[float, ...]:
+        """The highest learning rate of every member."""
+        if self.population:
+            return self.population.learning_rates
+        return (self.schedule.learning_rate,) * self.num_seeds
 
     def __post_init__(self) -> None:
         """Checks every field, and what has to fit together.
@@ -256,7 +299,12 @@ class Config(Group):
           UserError: naming the field, and what to do.
         """
         super().__post_init__()
-        if self.seed + self.num_seeds > 2**31:
+        if not len(self.seeds) == len(self.learning_rates) == self.num_seeds:
+            raise UserError(
+                f"config.population has {len(self.seeds)} seeds and {len(self.learning_rates)} "
+                f"learning rates, and config.num_seeds is {self.num_seeds}: give as many of each."
+            )
+        if not self.population and self.seed + self.num_seeds > 2**31:
             raise UserError(
                 f"config.seed is {self.seed}, too large for {self.num_seeds} seeds from it on (the "
                 f"last one may be {MAX_SEED}): lower it."

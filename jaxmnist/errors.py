@@ -8,6 +8,10 @@ class UserError(Exception):
     """
 
 
+class AllDivergedError(UserError):
+    """No member of a run is left whose loss and gradients are finite."""
+
+
 class Interrupted(Exception):  # noqa: N818  like KeyboardInterrupt, no error
     """A run was asked to stop and has saved its state; the message says how to resume it."""
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.stages import Compiled, Lowered
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from jaxmnist.config import Config
 from jaxmnist.data.dataset import Dataset, Splits
@@ -62,7 +62,7 @@ class Experiment:
         return sum(row.parameters for row in rows)
 
     def init_state(self, seed: int) -> TrainState:
-        """Returns the states of seeds `seed .. seed + num_seeds - 1`, a leading axis of seeds."""
+        """Returns the states of all members, a leading axis of seeds; `seed` is `config.seed`."""
         state = self.init_fn()(seed)
         return state if self.initial is None else state.starting_from(self.initial)
 
@@ -76,7 +76,15 @@ class Experiment:
             average=bool(self.config.average),
             keep_epochs=self.config.epochs if self.config.eval.every_epoch else 0,
         )
-        return lambda seed: init(seed + jnp.arange(self.config.num_seeds))
+        schedules = [self.spec.schedule.init(rate) for rate in self.config.learning_rates]
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *schedules)
+
+        def init_all(seed: int) -> TrainState:
+            seeds = jnp.array(replace(self.config, seed=seed).seeds, jnp.int32)
+            states: TrainState = init(seeds, stacked)
+            return states
+
+        return init_all
 
     def train_data(self) -> Dataset:
         """Copies the training digits to every device of the mesh, where they stay."""
@@ -267,6 +275,7 @@ def with_axis(spec: TrainSpec, axis_name: str | None) -> TrainSpec:
 )
 def _init_states(
     seeds: Int[Array, " seeds"],
+    schedules: PyTree,
     *,
     mesh: Mesh,
     spec: TrainSpec,
@@ -274,17 +283,19 @@ def _init_states(
     average: bool,
     keep_epochs: int,
 ) -> TrainState:
-    init = partial(
-        init_state,
-        network=spec.network,
-        image_size=image_size,
-        optimizer=spec.optimizer,
-        schedule=spec.schedule,
-        mode=spec.early_stopping.mode,
-        average=average,
-        keep_epochs=keep_epochs,
-    )
-    states: TrainState = map_seeds(init, mesh)(seeds)
+    def init(seed: Int[Array, ""], schedule: PyTree) -> TrainState:
+        return init_state(
+            seed,
+            network=spec.network,
+            image_size=image_size,
+            optimizer=spec.optimizer,
+            schedule=schedule,
+            mode=spec.early_stopping.mode,
+            average=average,
+            keep_epochs=keep_epochs,
+        )
+
+    states: TrainState = map_seeds(init, mesh)(seeds, schedules)
     return states
 
 

@@ -3,7 +3,7 @@
 import difflib
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def parse(arguments: Sequence[str], flag_values: flags.FlagValues) -> Job:
     """
     try:
         expanded = flag_values.read_flags_from_files(list(arguments), force_gnu=False)
-        others, overrides = _split(expanded)
+        others, overrides = split(expanded)
         _, *positional = flag_values(others)
     except flags.UnrecognizedFlagError as error:
         raise _unknown_flag(error.flagname, flag_values) from None
@@ -67,12 +67,21 @@ def parse(arguments: Sequence[str], flag_values: flags.FlagValues) -> Job:
         raise UserError("no recipe is named: give one, such as seq or configs/seq.py.")
     if positional:
         raise UserError(f"'{positional[0]}' is not a flag: set a field as --config.FIELD=VALUE.")
-    recipe = _override(_load(name), overrides)
-    wanted, workdir = config.from_dict(recipe.to_dict()), str(flag_values["workdir"].value)
+    wanted, workdir = resolve(name, overrides), str(flag_values["workdir"].value)
+    return Job(wanted, user_path(workdir) if workdir else default_workdir(name))
+
+
+def resolve(name: str, overrides: Mapping[str, str | None]) -> Config:
+    """Returns the configuration of a recipe with some fields set, as texts that people type.
+
+    Raises:
+      UserError: if the recipe or a field cannot be used, and what to do.
+    """
+    wanted = config.from_dict(_override(_load(name), overrides).to_dict())
     if folder := wanted.data.dir:  # as a whole path: it is read from other folders later
         data = replace(wanted.data, dir=str(user_path(folder).absolute()))
         wanted = replace(wanted, data=data)
-    return Job(wanted, user_path(workdir) if workdir else _workdir(name))
+    return wanted
 
 
 def run(job: Job) -> None:
@@ -96,7 +105,7 @@ def run(job: Job) -> None:
     print(job.workdir / "summary.json")
 
 
-def _workdir(name: str) -> Path:
+def default_workdir(name: str) -> Path:
     """Returns the default run folder: `configs/seq.py:tiny` runs in `runs/seq-tiny`."""
     file, _, variant = name.partition(":")
     return Path("runs") / "-".join(filter(None, (Path(file).stem, variant)))
@@ -122,7 +131,7 @@ def _load(name: str) -> ConfigDict:
 # ---- --config.FIELD=VALUE: parsed and checked by the schema ----
 
 
-def _split(arguments: list[str]) -> tuple[list[str], dict[str, str | None]]:
+def split(arguments: list[str]) -> tuple[list[str], dict[str, str | None]]:
     """Splits the overrides of fields from a command line; of several of one field the last counts.
 
     As absl has flags: `--config.seed=3`, `-config.seed 3`, `--noconfig.data.verify`.
@@ -143,7 +152,7 @@ def _split(arguments: list[str]) -> tuple[list[str], dict[str, str | None]]:
         if negated and text is not None:
             raise UserError(f"{argument} says two things: leave out 'no', or the value.")
         if text is None:
-            if negated or _renamed(name) in switches:
+            if negated or renamed(name) in switches:
                 text = str(not negated)
             elif queue and not queue[0].startswith("--"):
                 text = queue.pop(0)
@@ -152,11 +161,12 @@ def _split(arguments: list[str]) -> tuple[list[str], dict[str, str | None]]:
     return others, overrides
 
 
-def _renamed(name: str) -> str:
+def renamed(name: str) -> str:
+    """Returns what a field is called now that may go by an old name."""
     return RENAMED[name][0] if name in RENAMED else name
 
 
-def _override(recipe: ConfigDict, overrides: dict[str, str | None]) -> ConfigDict:
+def _override(recipe: ConfigDict, overrides: Mapping[str, str | None]) -> ConfigDict:
     """Sets fields of a recipe; what alters a published system no longer goes by its name."""
     tree = recipe.to_dict()
     if upgrade(tree) != tree:
@@ -164,7 +174,7 @@ def _override(recipe: ConfigDict, overrides: dict[str, str | None]) -> ConfigDic
     known, present = dict(config.all_fields()), config.flatten(recipe.to_dict())
     values: dict[str, Any] = {}
     for name, text in overrides.items():
-        field = _renamed(name)
+        field = renamed(name)
         if field not in known:
             raise _unknown_field(field, list(known))
         if field not in present:

@@ -4,12 +4,14 @@ A schedule is three functions over a state of its own, so that one that only cou
 that listens to validation look the same to the train step, and both are in every checkpoint.
 Rules are PyTorch's (torch.optim.lr_scheduler), because the published systems ran there.
 
-What is built for equal fields is the same object, so that JAX finds what it compiled for it.
+What is built for equal fields is the same object, so that JAX finds what it compiled for it. The
+learning rate is no part of that: it lies in the state, so that runs which differ in it alone are
+members of one population, and one program serves them all.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
@@ -49,16 +51,15 @@ def _kernels(params: PyTree) -> PyTree:
 class Schedule:
     """Hyperparameters over a run."""
 
-    init: Callable[[], Any]  # () -> state
+    init: Callable[[float], Any]  # learning rate -> state; rounded on the host, once
     hyperparams: Callable[[Any, Int[Array, ""]], Hyperparams]  # (state, step) -> what to use now
     update: Callable[[Any, Float[Array, ""]], Any]  # (state, metric of an epoch) -> state
 
 
-@cache
 def make_schedule(
     fields: config.Schedule, *, epochs: int, steps_per_epoch: int, mode: Mode
 ) -> Schedule:
-    """Builds the schedule that a configuration names.
+    """Builds the schedule that a configuration names, the same one for every learning rate.
 
     Args:
       fields: `schedule.*` of a configuration.
@@ -69,52 +70,72 @@ def make_schedule(
     Raises:
       UserError: if a one-cycle schedule has too few steps.
     """
-    rate = fields.learning_rate
+    any_rate = replace(fields, learning_rate=config.Schedule.learning_rate)
+    return _schedule(any_rate, epochs, steps_per_epoch, mode)
+
+
+@cache
+def _schedule(fields: config.Schedule, epochs: int, steps_per_epoch: int, mode: Mode) -> Schedule:
     match fields.name:
         case "constant":
-            return constant_schedule(rate)
+            return constant_schedule()
         case "step":
-            return step_schedule(fields.step, learning_rate=rate, steps_per_epoch=steps_per_epoch)
+            return step_schedule(fields.step, steps_per_epoch=steps_per_epoch)
         case "one_cycle":
             return one_cycle_schedule(
                 fields.one_cycle,
-                learning_rate=rate,
                 total_steps=epochs * steps_per_epoch,
                 steps_per_epoch=steps_per_epoch,
             )
         case "plateau":
-            return plateau_schedule(fields.plateau, learning_rate=rate, mode=mode)
+            return plateau_schedule(fields.plateau, mode=mode)
 
 
-def _of_step(hyperparams: Callable[[Int[Array, ""]], Hyperparams]) -> Schedule:
-    """Wraps a function of the step alone."""
+def constant_schedule() -> Schedule:
+    """The same learning rate throughout."""
     return Schedule(
-        init=lambda: (),
-        hyperparams=lambda state, step: hyperparams(step),
-        update=lambda state, metric: state,
+        init=jnp.float32,
+        hyperparams=lambda rate, step: {"learning_rate": rate},
+        update=lambda rate, metric: rate,
     )
 
 
-def constant_schedule(learning_rate: float) -> Schedule:
-    """The same learning rate throughout."""
-    return _of_step(lambda step: {"learning_rate": jnp.float32(learning_rate)})
-
-
-def step_schedule(
-    fields: config.StepDecay, *, learning_rate: float, steps_per_epoch: int
-) -> Schedule:
+def step_schedule(fields: config.StepDecay, *, steps_per_epoch: int) -> Schedule:
     """PyTorch's StepLR: multiplies the rate by `factor` after every `every` epochs."""
     steps = min(steps_per_epoch * fields.every, 2**31 - 1)  # what a step, an int32, can count to
 
-    def hyperparams(step: Int[Array, ""]) -> Hyperparams:
+    def hyperparams(rate: Float[Array, ""], step: Int[Array, ""]) -> Hyperparams:
         drops = step // steps
-        return {"learning_rate": learning_rate * jnp.float32(fields.factor) ** drops}
+        return {"learning_rate": rate * jnp.float32(fields.factor) ** drops}
 
-    return _of_step(hyperparams)
+    return Schedule(init=jnp.float32, hyperparams=hyperparams, update=lambda rate, metric: rate)
+
+
+class Wave(NamedTuple):
+    """Half a cosine wave from one value to another."""
+
+    last: float | Float[Array, ""]
+    half: float | Float[Array, ""]  # (first - last) / 2
+
+    def at(self, share: Float[Array, ""]) -> Float[Array, ""]:
+        """Returns the value after a share of the way."""
+        return self.last + self.half * (1 + jnp.cos(math.pi * share))
+
+
+class Cycle(NamedTuple):
+    """The two halves of a one-cycle schedule; as arrays of a learning rate, they are its state."""
+
+    rising: Wave
+    falling: Wave
+
+    @classmethod
+    def of(cls, first: float, top: float, last: float) -> "Cycle":
+        """Returns the cycle from `first` to `top` to `last`."""
+        return cls(Wave(top, (first - top) / 2), Wave(last, (top - last) / 2))
 
 
 def one_cycle_schedule(
-    fields: config.OneCycle, *, learning_rate: float, total_steps: int, steps_per_epoch: int
+    fields: config.OneCycle, *, total_steps: int, steps_per_epoch: int
 ) -> Schedule:
     """PyTorch's OneCycleLR with cosine annealing (Smith & Topin, 2018).
 
@@ -124,7 +145,6 @@ def one_cycle_schedule(
 
     Args:
       fields: `schedule.one_cycle.*` of a configuration.
-      learning_rate: the highest rate.
       total_steps: of the whole cycle.
       steps_per_epoch: training steps for one step of a cycle that is stepped every epoch. Code that
         does so stays at the cycle's beginning.
@@ -132,8 +152,6 @@ def one_cycle_schedule(
     Raises:
       UserError: if there are too few steps to rise and to fall.
     """
-    start = learning_rate / fields.initial_divisor
-    end = start / fields.final_divisor
     peak = fields.warmup_fraction * total_steps - 1
     steps_per_update = steps_per_epoch if fields.stepped_every == "epoch" else 1
     if not 0 < peak < total_steps - 1:
@@ -142,24 +160,26 @@ def one_cycle_schedule(
             f"{fields.warmup_fraction:g} of them: train longer, or choose another schedule."
         )
 
-    def cycle(step: Int[Array, ""], first: float, top: float, last: float) -> Float[Array, ""]:
-        rising = _cosine(first, top, step / peak)
-        falling = _cosine(top, last, (step - peak) / (total_steps - 1 - peak))
+    def init(learning_rate: float) -> Cycle:
+        start = learning_rate / fields.initial_divisor
+        cycle = Cycle.of(start, learning_rate, start / fields.final_divisor)
+        rounded: Cycle = jax.tree.map(jnp.float32, cycle)
+        return rounded
+
+    def value(cycle: Cycle, step: Int[Array, ""]) -> Float[Array, ""]:
+        rising = cycle.rising.at(step / peak)
+        falling = cycle.falling.at((step - peak) / (total_steps - 1 - peak))
         return jnp.where(step <= peak, rising, falling)
 
-    def hyperparams(step: Int[Array, ""]) -> Hyperparams:
+    def hyperparams(rates: Cycle, step: Int[Array, ""]) -> Hyperparams:
         step = step // steps_per_update
-        found = {"learning_rate": cycle(step, start, learning_rate, end)}
+        found = {"learning_rate": value(rates, step)}
         if fields.cycle_momentum:
             low, high = fields.lowest_momentum, fields.highest_momentum
-            found["momentum"] = cycle(step, high, low, high)
+            found["momentum"] = value(Cycle.of(high, low, high), step)
         return found
 
-    return _of_step(hyperparams)
-
-
-def _cosine(first: float, last: float, share: Float[Array, ""]) -> Float[Array, ""]:
-    return last + (first - last) / 2 * (1 + jnp.cos(math.pi * share))
+    return Schedule(init=init, hyperparams=hyperparams, update=lambda rates, metric: rates)
 
 
 class PlateauState(NamedTuple):
@@ -171,7 +191,7 @@ class PlateauState(NamedTuple):
     cooldown: Int[Array, ""]  # epochs still to cool down
 
 
-def plateau_schedule(fields: config.Plateau, *, learning_rate: float, mode: Mode) -> Schedule:
+def plateau_schedule(fields: config.Plateau, *, mode: Mode) -> Schedule:
     """PyTorch's ReduceLROnPlateau: multiplies the rate by `factor` when a metric stops improving.
 
     A metric improves when it beats the best by `threshold`, relative or absolute. After more than
@@ -180,7 +200,7 @@ def plateau_schedule(fields: config.Plateau, *, learning_rate: float, mode: Mode
     """
     sign = 1 if mode == "min" else -1
 
-    def init() -> PlateauState:
+    def init(learning_rate: float) -> PlateauState:
         return PlateauState(
             learning_rate=jnp.float32(learning_rate),
             best=jnp.float32(sign * math.inf),

@@ -117,6 +117,25 @@ fields in which configurations differ.
 """
 
 
+SWEEP = """\
+examples:
+  jaxmnist sweep models:model_3 --over 'schedule.learning_rate=log(1e-3,0.1,8); seed=0..2'
+  jaxmnist sweep seq:tiny --over 'batch_size=32,64; optimizer.name=adam,adamw' --config.epochs=2
+  jaxmnist sweep seq --over 'schedule.learning_rate=log(1e-3,0.03); average=0.0,0.99' --guided 20
+  jaxmnist sweep models:model_3 --over 'seed=0..31' --shard 2/4        the second of four machines
+
+VALUES are a list a,b,c, n numbers evenly spaced as log(low,high,n) or linear(low,high,n), or all
+whole numbers low..high; both ends always belong to them. Every combination is a point. Points that
+differ in seed and learning rate alone train as one population, others one after another. Validation
+chooses; figures on test digits are only shown. Seeds are repetitions: what is compared are
+means over them. --guided takes ranges as a whole, and needs `pip install 'jaxmnist[sweep]'`.
+
+Started again with the same --workdir, it goes on where it was. With the run folders of all shards
+in one place, the command without --shard makes the whole table. The last line on stdout is the path
+of results.json; beside it lie results.csv and winner.py, which `jaxmnist train` takes.
+"""
+
+
 class Parser(argparse.ArgumentParser):
     """Answers a wrong command line with one sentence, as every other mistake is answered."""
 
@@ -145,6 +164,22 @@ def make_parser() -> Parser:
     train.add_argument("config", metavar="CONFIG[:VARIANT]", help="a recipe's name, or its file")
     train.add_argument("--workdir", metavar="DIR", help="default: runs/<config>[-<variant>]")
     train.add_argument("--config.FIELD", metavar="VALUE", help="any of the fields below")
+
+    sweep = verb("sweep", "train combinations of fields, and find the best one", SWEEP)
+    sweep.add_argument("config", metavar="CONFIG[:VARIANT]", help="a recipe's name, or its file")
+    sweep.add_argument("--over", required=True, metavar="'FIELD=VALUES; ...'", help="what to try")
+    sweep.add_argument(
+        "--workdir", type=user_path, metavar="DIR", help="default: runs/sweep-<config>[-<variant>]"
+    )
+    sweep.add_argument(
+        "--at-once",
+        type=int,
+        metavar="N",
+        help="points of one population, at most; default 32, or 8 of a guided search",
+    )
+    sweep.add_argument("--shard", default="", metavar="I/N", help="train the I-th of N parts")
+    sweep.add_argument("--guided", type=int, metavar="N", help="let Optuna choose N settings")
+    sweep.add_argument("--config.FIELD", metavar="VALUE", help="any field, for all points")
 
     models = verb("models", "list every system: its size, its recipe, what was published")
     models.add_argument("--json", action="store_true", help="print JSON")

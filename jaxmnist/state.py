@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from jaxmnist.metrics import Metrics
 from jaxmnist.models.network import Network, Weights
 from jaxmnist.models.summary import init_variables
-from jaxmnist.optim import Mode, Schedule
+from jaxmnist.optim import Mode
 from jaxmnist.rng import Stream, stream_key
 
 
@@ -88,19 +88,19 @@ def init_state(
     network: Network,
     image_size: tuple[int, int],
     optimizer: optax.GradientTransformation,
-    schedule: Schedule,
+    schedule: PyTree,
     mode: Mode,
     average: bool,
     keep_epochs: int,
 ) -> TrainState:
-    """Returns the state before the first step, a function of the seed alone.
+    """Returns the state before the first step, a function of the seed and the schedule's state.
 
     Args:
       seed: of everything random.
       network: that is trained.
       image_size: height and width in pixels.
       optimizer: of its weights.
-      schedule: of the optimizer's hyperparameters.
+      schedule: the first state of the optimizer's schedule.
       mode: whether the validation metric is better when it is lower (`min`) or higher (`max`).
       average: whether the state has an average of the weights.
       keep_epochs: how many epochs' weights the state has room for.
@@ -115,7 +115,7 @@ def init_state(
         params=weights.params,
         batch_stats=weights.batch_stats,
         opt_state=optimizer.init(weights.params),
-        schedule=schedule.init(),
+        schedule=schedule,
         best=Best(jnp.float32(math.inf if mode == "min" else -math.inf), jnp.int32(0), weights),
         sums=Metrics.zero(),
         diverged=jnp.int32(-1),

@@ -165,7 +165,7 @@ def save_selected(
         name=config.name,
         model=config.model,
         max_length=experiment.task.max_length,
-        seed=config.seed + seed,
+        seed=config.seeds[seed],
         epoch=epoch,
         data=experiment.splits.name,
         eval=config.eval,

@@ -14,7 +14,7 @@ from jaxtyping import Array
 from jaxmnist import checkpoint
 from jaxmnist.config import Config, flatten, to_dict
 from jaxmnist.data.dataset import Dataset
-from jaxmnist.errors import Interrupted, UserError
+from jaxmnist.errors import AllDivergedError, Interrupted, UserError
 from jaxmnist.evaluation import (
     Batch,
     Evaluator,
@@ -323,13 +323,13 @@ def check_outcome(run: Run, state: TrainState, step: int, history: History) -> N
     """Prints why training ended before its last epoch, and which seeds diverged.
 
     Raises:
-      UserError: if all did.
+      AllDivergedError: if all did.
       Interrupted: if the run was asked to stop.
     """
     diverged = diverged_seeds(state, run.experiment)
     if len(diverged) == run.config.num_seeds:
         others = f", as were those of the {len(diverged) - 1} other seeds" if diverged[1:] else ""
-        raise UserError(
+        raise AllDivergedError(
             f"{format_divergence(diverged[0])}{others}: lower schedule.learning_rate and give "
             f"another workdir; the state before that step is kept in {run.checkpoints}."
         )

@@ -11,7 +11,7 @@ import pytest
 from absl import flags
 
 from jaxmnist import config, fields, job, recipes
-from jaxmnist.config import Config, Sequence
+from jaxmnist.config import Config, Population, Sequence
 from jaxmnist.errors import UserError
 from jaxmnist.old_configs import upgrade
 from jaxmnist.string_config import Strings
@@ -50,7 +50,7 @@ def test_the_seven_files_have_a_tiny_variant_each() -> None:
 
 def test_every_field_is_declared_with_help_and_a_rule_that_its_default_keeps() -> None:
     declared = dict(config.all_fields())
-    everything = Config(sequence=Sequence(), strings=Strings())
+    everything = Config(sequence=Sequence(), strings=Strings(), population=Population())
     assert declared.keys() == config.flatten(config.to_dict(everything)).keys()
     for name, field in declared.items():
         assert field.metadata["rule"].holds(field.default), name
@@ -71,6 +71,7 @@ def test_a_group_is_always_valid() -> None:
         dataclasses.replace(config.StepDecay(), every=0)
     assert set(fields.nested_groups(Config)) == {
         "data", "validation", "augment", "optimizer", "schedule", "eval", "sequence", "strings",
+        "population",
     }  # fmt: skip
 
 

@@ -33,7 +33,8 @@ def answer(arguments: list[str]) -> str | None:
     try:
         wanted = job.parse(["launch.py", *arguments], flag_values).config
         schedule = make_spec(wanted, make_network(wanted), 1_000).schedule
-        jax.eval_shape(lambda step: schedule.hyperparams(schedule.init(), step), jnp.int32(0))
+        state = schedule.init(wanted.schedule.learning_rate)
+        jax.eval_shape(lambda step: schedule.hyperparams(state, step), jnp.int32(0))
     except UserError as error:
         return str(error)
     return None

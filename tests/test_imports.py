@@ -25,7 +25,7 @@ LAYERS = [
     ["bench", "report", "testing"],
     ["training"],
     ["api", "job"],
-    ["__init__", "answers", "parser"],
+    ["__init__", "answers", "parser", "sweep"],
     ["cli"],
     ["__main__"],
 ]

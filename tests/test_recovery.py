@@ -458,3 +458,18 @@ def test_an_unfinished_run_of_an_older_version_resumes(unfinished: Path, through
     train(short_run(), unfinished)
     assert results(unfinished) == results(through)
     assert "backend" in path.read_text()
+
+
+def test_a_checkpoint_from_before_rates_lay_in_the_state_is_read(tmp_path: Path) -> None:
+    state = prepare(short_run(**{"schedule.name": "one_cycle"})).init_state(0)
+    record = checkpoint.Record(0, None, "digits", "config", [], {})
+    checkpoint.save(tmp_path / "checkpoints", state._replace(schedule=()), record)
+    restored = checkpoint.restore_latest(tmp_path / "checkpoints", state, print)
+    assert restored
+    assert restored[1] == record
+    for ours, theirs in zip(jax.tree.leaves(state), jax.tree.leaves(restored[0]), strict=True):
+        assert (ours == theirs).all()
+    # Any other difference is told, as before.
+    checkpoint.save(tmp_path / "other", state._replace(schedule=(), batch_stats=()), record)
+    with pytest.raises(UserError, match="of another version of jaxmnist or Orbax"):
+        checkpoint.restore_latest(tmp_path / "other", state, print)

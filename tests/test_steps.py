@@ -35,7 +35,7 @@ def first_state(spec: TrainSpec, *, average: bool) -> TrainState:
         network=NETWORK,
         image_size=(28, 28),
         optimizer=spec.optimizer,
-        schedule=spec.schedule,
+        schedule=spec.schedule.init(1e-3),
         mode="max",
         average=average,
         keep_epochs=0,

@@ -85,7 +85,7 @@ def whole_course(config: Config, steps: int, batch_size: int) -> TrainSpec:
     return make_spec(config, make_network(config), examples)
 
 
-def first_state(spec: TrainSpec, weights: Weights) -> TrainState:
+def first_state(spec: TrainSpec, rate: float, weights: Weights) -> TrainState:
     """The state before training, in double precision."""
     return TrainState(
         key=jax.random.key(0),
@@ -93,7 +93,7 @@ def first_state(spec: TrainSpec, weights: Weights) -> TrainState:
         params=weights.params,
         batch_stats=weights.batch_stats,
         opt_state=spec.optimizer.init(weights.params),
-        schedule=spec.schedule.init(),
+        schedule=spec.schedule.init(rate),
         best=Best(jnp.float32(0), jnp.int32(0), Weights({}, {})),
         sums=Metrics.zero()._replace(loss=jnp.float64(0)),
         diverged=jnp.int32(-1),
@@ -139,7 +139,7 @@ def test_gradients_and_losses_of_training_are_the_torch_models(name: str, source
     architecture, model = without_dropout(name)
     heads, batch_size = architecture.heads, batch_size_of(architecture)
     steps = STEPS if heads == 1 else STEPS_LARGE
-    spec = whole_course(config, steps, batch_size)
+    spec, rate = whole_course(config, steps, batch_size), config.schedule.learning_rate
     # One epoch of all the steps, whose order is known beforehand.
     spec = replace(
         spec,
@@ -165,7 +165,7 @@ def test_gradients_and_losses_of_training_are_the_torch_models(name: str, source
             params[layer][leaf] = params[layer][leaf].at[index].add(change)
             stats = as_type(start["batch_stats"], "float64")
             stats["logits"] = jnp.zeros((batch_size, heads, architecture.classes))
-            return first_state(spec, Weights(params, stats))
+            return first_state(spec, rate, Weights(params, stats))
 
         def answers(state: TrainState) -> list[Answer]:
             """Logits and gradients of the first batches, all with the weights of `state`."""
@@ -198,7 +198,7 @@ def test_gradients_and_losses_of_training_are_the_torch_models(name: str, source
         _, other_losses = train(changed_start(last, leaf, first, 1e-6), FRESH)
         # Both sides take the same numbers: a constant or stepped rate is a float32 here.
         values = jax.vmap(spec.schedule.hyperparams, in_axes=(None, 0))(
-            spec.schedule.init(), jnp.arange(steps)
+            spec.schedule.init(rate), jnp.arange(steps)
         )
         columns = {key: np.asarray(column).tolist() for key, column in values.items()}
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

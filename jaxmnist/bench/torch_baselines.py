@@ -87,9 +87,8 @@ def make_trainers(
 ) -> list[TorchTrainer]:
     """Builds one model for each seed of a workload, with the rate at which ours begins."""
     schedule = work.experiment.spec.schedule
-    learning_rate = float(
-        schedule.hyperparams(schedule.init(), jax.numpy.int32(0))["learning_rate"]
-    )
+    start = schedule.init(work.config.schedule.learning_rate)
+    learning_rate = float(schedule.hyperparams(start, jax.numpy.int32(0))["learning_rate"])
     trainers = []
     for seed in range(work.config.num_seeds):
         torch.manual_seed(work.config.seed + seed)

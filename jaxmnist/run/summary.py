@@ -92,7 +92,7 @@ def diverged_seeds(state: TrainState, experiment: "Experiment") -> list[Diverged
             schedule = jax.tree.map(lambda leaf, row=row: leaf[row], state.schedule)
             rate = float(spec.schedule.hyperparams(schedule, jnp.int32(step))["learning_rate"])
             epoch = step // spec.steps_per_epoch + 1
-            found.append(Diverged(experiment.config.seed + row, epoch, step + 1, rate))
+            found.append(Diverged(experiment.config.seeds[row], epoch, step + 1, rate))
     return found
 
 

@@ -13,8 +13,8 @@ from jaxmnist.optim import make_schedule, plateau_schedule
 
 
 def test_plateau_maps_over_seeds() -> None:
-    schedule = plateau_schedule(Plateau(patience=0), learning_rate=0.1, mode="min")
-    states = jax.vmap(lambda _: schedule.init())(jnp.arange(2))
+    schedule = plateau_schedule(Plateau(patience=0), mode="min")
+    states = jax.vmap(lambda _: schedule.init(0.1))(jnp.arange(2))
     for metrics in ([1.0, 1.0], [0.5, 1.0]):
         states = jax.vmap(schedule.update)(states, jnp.array(metrics))
     np.testing.assert_allclose(states.learning_rate, [0.1, 0.01], rtol=1e-6)

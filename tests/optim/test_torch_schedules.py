@@ -53,13 +53,13 @@ def compiled_plateau(
         fields = Plateau(threshold_mode=threshold_mode)
         for name, value in rules.items():
             object.__setattr__(fields, name, value)
-        schedule = plateau_schedule(fields, learning_rate=0.03, mode=mode)
+        schedule = plateau_schedule(fields, mode=mode)
 
         def update(state: Any, metric: jax.Array) -> tuple[Any, jax.Array]:
             state = schedule.update(state, metric)
             return state, schedule.hyperparams(state, jnp.int32(0))["learning_rate"]
 
-        return jax.lax.scan(update, schedule.init(), metrics)[1]
+        return jax.lax.scan(update, schedule.init(0.03), metrics)[1]
 
     return rates_of
 
@@ -129,8 +129,9 @@ def torch_values(
     return {"learning_rate": rates, "momentum": momenta}
 
 
-def our_values(schedule: Schedule, steps: int) -> dict[str, np.ndarray]:
-    values = jax.vmap(lambda step: schedule.hyperparams((), step))(jnp.arange(steps))
+def our_values(schedule: Schedule, steps: int, rate: float = 0.1) -> dict[str, np.ndarray]:
+    state = schedule.init(rate)
+    values = jax.vmap(lambda step: schedule.hyperparams(state, step))(jnp.arange(steps))
     return jax.tree.map(np.asarray, values)
 
 
@@ -157,9 +158,7 @@ def test_one_cycle_gives_pytorchs_rates_and_momenta(
         fields = OneCycle(
             warmup_fraction=warmup_fraction, cycle_momentum=momentum is not None, **rules | changes
         )
-        schedule = one_cycle_schedule(
-            fields, learning_rate=0.1, total_steps=cycle_steps, steps_per_epoch=1
-        )
+        schedule = one_cycle_schedule(fields, total_steps=cycle_steps, steps_per_epoch=1)
         ours = our_values(schedule, total_steps)
         return {name: np.abs(ours[name] - theirs[name]).max() for name in ours}
 
@@ -183,7 +182,7 @@ def test_step_gives_pytorchs_learning_rates(every: int, factor: float) -> None:
 
     def ours(**changes: Any) -> np.ndarray:
         fields = StepDecay(**{"every": every, "factor": factor} | changes)
-        schedule = step_schedule(fields, learning_rate=0.1, steps_per_epoch=steps_per_epoch)
+        schedule = step_schedule(fields, steps_per_epoch=steps_per_epoch)
         return our_values(schedule, len(theirs))["learning_rate"]
 
     # A float32 power of at most 20 factors.
@@ -214,7 +213,7 @@ def test_one_cycle_stepped_every_epoch_stays_where_pytorchs_stays() -> None:
     def ours(**changes: Any) -> np.ndarray:
         fields = replace(config.schedule, one_cycle=replace(config.schedule.one_cycle, **changes))
         schedule = make_schedule(fields, epochs=epochs, steps_per_epoch=steps_per_epoch, mode="max")
-        return our_values(schedule, len(theirs))["learning_rate"]
+        return our_values(schedule, len(theirs), 0.75)["learning_rate"]
 
     # Again relative to the peak: cosine near 1 keeps 6e-8 of it.
     np.testing.assert_allclose(ours(), theirs, rtol=0, atol=0.75 * 3e-7)
