@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 
 import { logits } from "../../jaxmnist/page/static/reader/network.js";
-import { look, read } from "../../jaxmnist/page/static/reader/read.js";
+import { look, readSeen } from "../../jaxmnist/page/static/reader/read.js";
 import { unpackWeights } from "../../jaxmnist/page/static/reader/weights.js";
 
 const { layers } = await unpackWeights(readFileSync(process.argv[2]));
@@ -14,12 +14,11 @@ for (let start = 0; start < given.length; ) {
   const size = 4 * width * height;
   const data = new Uint8ClampedArray(given.subarray(start + 8, start + 8 + size));
   start += 8 + size;
-  const { canvases } = look({ data, width, height });
-  const { text, confidence, lines, notes } = read(layers, { data, width, height });
-  const seen = canvases.map(({ pixels }) => ({
+  const seen = look({ data, width, height });
+  const canvases = seen.canvases.map(({ pixels }) => ({
     width: pixels.width,
     pixels: Buffer.from(pixels.data).toString("base64"),
     logits: Buffer.from(logits(layers, pixels).buffer).toString("base64"),
   }));
-  console.log(JSON.stringify({ text, confidence, lines, notes, canvases: seen }));
+  console.log(JSON.stringify({ ...readSeen(layers, seen), canvases }));
 }

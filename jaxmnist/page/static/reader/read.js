@@ -23,7 +23,10 @@ export function look(rgba) {
 
 // Returns {text, confidence, lines, notes}; each line has the canvas that the network saw.
 export function read(layers, rgba) {
-  const seen = look(rgba);
+  return readSeen(layers, look(rgba));
+}
+
+export function readSeen(layers, seen) {
   const lines = [];
   seen.lines.forEach((line, i) => {
     const decoded = decode(logits(layers, seen.canvases[i].pixels));

@@ -110,7 +110,7 @@ function withoutLines(mask, strength) {
   return { found: notes.length ? findPieces(rest, strength) : found, notes };
 }
 
-// Returns which pieces have ink along their box alone, and other pieces within it.
+// Returns which pieces have ink along their box alone, and its corners or pieces within it.
 function findFrames({ runs, piece, boxes }) {
   const rims = boxes.map(([left, top, right, bottom]) => {
     const [width, height] = [right - left, bottom - top];
@@ -120,13 +120,19 @@ function findFrames({ runs, piece, boxes }) {
   });
   const sides = boxes.map(([left, top, right, bottom]) => [right - left, bottom - top]);
   const isHollow = sides.map((both) => Math.min(...both) >= SMALLEST_FRAME);
+  const corners = boxes.map(() => new Set());
   piece.forEach((number, i) => {
     const [x0, y0, x1, y1] = rims[number];
-    const isWithin = runs.row[i] >= y0 && runs.row[i] < y1 && runs.stop[i] > x0 && runs.start[i] < x1;
-    if (isWithin) isHollow[number] = false;
+    const [isTop, isLow] = [runs.row[i] < y0, runs.row[i] >= y1];
+    const [isLeft, isRight] = [runs.start[i] < x0, runs.stop[i] > x1];
+    if (!isTop && !isLow && runs.stop[i] > x0 && runs.start[i] < x1) isHollow[number] = false;
+    if (isTop && isLeft) corners[number].add("top left");
+    if (isTop && isRight) corners[number].add("top right");
+    if (isLow && isLeft) corners[number].add("low left");
+    if (isLow && isRight) corners[number].add("low right");
   });
   return isHollow.map((isFrame, number) => {
-    if (!isFrame) return false;
+    if (!isFrame || corners[number].size === 4) return isFrame;
     const [left, top, right, bottom] = boxes[number];
     const least = SMALLEST * Math.min(...sides[number]);
     return boxes.some(
