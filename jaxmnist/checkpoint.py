@@ -27,7 +27,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
-from jaxtyping import PyTree
 
 from jaxmnist.errors import UserError
 from jaxmnist.files import atomic_remove, atomic_rename, atomic_write, can_sync, partial_path
@@ -215,7 +214,7 @@ def _restore(
             target.every_epoch,
         )
         target = target._replace(every_epoch=shorter)
-    state = _read_state(path / "state", target, like.schedule)
+    state = _read_state(path / "state", target, like)
     if shorter_then:
         longer = jax.tree.map(
             lambda whole, row: jax.device_put(whole.at[:, :rows].set(row), whole.sharding),
@@ -226,8 +225,8 @@ def _restore(
     return state, record
 
 
-def _read_state(path: Path, target: TrainState, schedule: PyTree) -> TrainState:
-    """Reads a state; one from before learning rates lay in it is given the first `schedule`."""
+def _read_state(path: Path, target: TrainState, like: TrainState) -> TrainState:
+    """Reads a state; one from before learning rates lay in it is given the schedule of `like`."""
 
     def read(target: TrainState) -> TrainState:
         with _orbax() as orbax:
@@ -243,7 +242,7 @@ def _read_state(path: Path, target: TrainState, schedule: PyTree) -> TrainState:
             before = read(target._replace(schedule=()))
         except ValueError:
             raise error from None
-        return before._replace(schedule=schedule)  # no schedule without a state ever changed
+        return before._replace(schedule=like.schedule)  # no schedule without a state ever changed
 
 
 def _rows(state: TrainState) -> int:

@@ -21,9 +21,9 @@ from tools.gallery.score import Answer
 
 Reader = Callable[[Drawn], Answer]
 
-# What Tesseract is told: one character, a line, a block of lines. It has to be told something.
-SEGMENTATION = {"screen": 10, "paper": 10, "digit": 10, "line": 7}
-BLOCK = 6
+# What Tesseract is told: a line, else a block of lines, as which it also reads more single digits
+# than as words (8) or as characters (10).
+LINE, BLOCK = 7, 6
 SMALLEST, LARGEST = 100, 1_600  # pixels of a picture's sides, as they are given to both
 RIM = 0.1  # of the larger side, of ground that is put around it
 
@@ -63,7 +63,7 @@ def tesseract() -> Reader | None:
     def read(picture: Drawn) -> Answer:
         content = io.BytesIO()
         _prepared(picture).save(content, "PNG")
-        mode = SEGMENTATION.get(picture.kind, BLOCK)
+        mode = LINE if picture.kind == "line" else BLOCK
         options = ["--psm", str(mode), "-c", "tessedit_char_whitelist=0123456789"]
         done = subprocess.run(
             [program, "stdin", "stdout", *options], input=content.getvalue(), capture_output=True

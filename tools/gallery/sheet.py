@@ -26,9 +26,9 @@ def draw_sheet(pictures: list[Drawn], scored: list[Scored]) -> Image.Image:
         image.thumbnail((TILE, TILE))
         sheet.paste(image, (left + (TILE - image.width) // 2, top + (TILE - image.height) // 2))
         is_none = result.is_right and not result.label
-        words = "nothing to be sure of" if is_none else result.answer.text or "nothing"
+        words = "" if is_none else result.answer.text  # which is not sure of anything
         colour = GREEN if result.is_right else RED
-        halves = _halves(words)
+        halves = _halves(words or "nothing")
         for row, half in enumerate(halves):
             place = left + TILE / 2, top + TILE + 2 + row * TEXT
             draw.text(place, half, fill=colour, font=font, anchor="ma")

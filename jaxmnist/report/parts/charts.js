@@ -20,10 +20,12 @@ function colour(runs) {
   const legend = values.size > 1 ? { title: column.name } : null;
   if (values.size > COLOURS && !column.number) return { of: () => "", channel: { value: "#0969da" } };
   const numbers = column.number && values.size > COLOURS;
+  // Named, or a chart whose layers begin with different runs would give them other colours.
+  const domain = [...new Set(data.runs.map(r => plain(column.get(r))))].filter(v => values.has(v));
+  const scale = numbers ? { scheme: "viridis" } : { domain, scheme: values.size > 10 ? "tableau20" : "tableau10" };
   return {
     of: r => numbers ? column.get(r) : plain(column.get(r)),
-    channel: { field: "c", type: numbers ? "quantitative" : "nominal", legend: numbers ? { title: column.name } : legend,
-      scale: { scheme: numbers ? "viridis" : values.size > 10 ? "tableau20" : "tableau10" }, sort: null },
+    channel: { field: "c", type: numbers ? "quantitative" : "nominal", legend: numbers ? { title: column.name } : legend, scale, sort: null },
   };
 }
 
