@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -144,6 +145,8 @@ def _serve(chosen: argparse.Namespace) -> None:
 
     files = build_site(find_networks(chosen.weights))
     if chosen.export is None:
+        # Ctrl-C is ignored in the background of a shell's script: SIGTERM stops it there.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         serve(files, chosen.port)
     else:
         export_site(files, chosen.export)

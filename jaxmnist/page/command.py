@@ -53,7 +53,7 @@ def export_site(files: Mapping[str, bytes], folder: Path) -> None:
 
 
 def serve(files: Mapping[str, bytes], port: int) -> None:
-    """Serves the site until it is stopped by Ctrl-C.
+    """Serves the site until a KeyboardInterrupt.
 
     Raises:
       UserError: if the port cannot be used.

@@ -192,6 +192,6 @@ def test_it_says_where_it_is_until_it_is_stopped() -> None:
         connection.request("GET", "/")
         assert connection.getresponse().status == 200
         connection.close()
-        process.send_signal(2)
+        process.terminate()
         assert process.communicate()[1] == ""
     assert process.returncode == 0
