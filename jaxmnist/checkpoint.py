@@ -251,6 +251,11 @@ def _rows(state: TrainState) -> int:
     return int(leaves[0].shape[1]) if leaves else 0
 
 
+def exists(folder: Path) -> bool:
+    """Returns whether a folder holds a checkpoint, whole or damaged."""
+    return bool(_numbers(folder))
+
+
 def _numbers(folder: Path) -> list[int]:
     if not folder.is_dir():
         return []

@@ -61,6 +61,15 @@ class Experiment:
         rows = layer_rows(self.network.architecture, *self.task.image_size)
         return sum(row.parameters for row in rows)
 
+    def with_initial_weights(self) -> "Experiment":
+        """Returns the experiment with the weights that `config.init_from` names, if it does.
+
+        Raises:
+          UserError: if there are none, or they are of another network.
+        """
+        name = self.config.init_from
+        return replace(self, initial=initial_weights(name, self.network)) if name else self
+
     def init_state(self, seed: int) -> TrainState:
         """Returns the states of all members, a leading axis of seeds; `seed` is `config.seed`."""
         state = self.init_fn()(seed)
@@ -150,16 +159,14 @@ def prepare(config: Config, splits: Splits | None = None) -> Experiment:
       splits: the digits, if they are loaded already; else those that `config.data` names.
 
     Raises:
-      UserError: if the model is unknown or of another kind than the configuration, the weights to
-        begin with are those of another one, the digits cannot be loaded, or sizes do not fit each
-        other.
+      UserError: if the model is unknown or of another kind than the configuration, the digits
+        cannot be loaded, or sizes do not fit each other.
     """
     network = make_network(config)
     mesh = make_mesh(config.num_seeds, config.batch_size)
     splits = splits or load_splits(config.data)
     spec = make_spec(config, network, len(splits.train))
-    initial = initial_weights(config.init_from, network) if config.init_from else None
-    experiment = Experiment(config, splits, make_task(config, network), spec, mesh, initial)
+    experiment = Experiment(config, splits, make_task(config, network), spec, mesh, None)
     for name in config.eval.suites:
         if name not in experiment.task.suites:
             raise UserError(

@@ -39,6 +39,27 @@ def check_outputs(*paths: Path | None, inputs: Iterable[Path | None] = ()) -> No
             raise UserError(f"{path} cannot be written: its folder is not there, make it first.")
 
 
+def refuse_foreign(path: Path, mark: str) -> None:
+    """Refuses to replace a file that this project has not written.
+
+    Args:
+      path: of a text file that may be there already.
+      mark: that stands near the beginning of what is ours.
+
+    Raises:
+      UserError: if it is there, and is none of ours.
+    """
+    try:
+        with path.open("rb") as file:
+            is_ours = mark.encode() in file.read(2_000)
+    except OSError:
+        return  # none is there, or writing will say what is wrong
+    if not is_ours:
+        raise UserError(
+            f"{path} is there, and is something else: remove it, or name another place."
+        )
+
+
 def write_output(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Writes a file whole: `write` fills it in memory.
 

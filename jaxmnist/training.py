@@ -48,6 +48,8 @@ from jaxmnist.tasks import Scores
 from jaxmnist.testing import rows, test
 from jaxmnist.weights import weights_sha256
 
+CHECKPOINTS = "checkpoints"  # the folder in a run folder
+
 History = list[dict[str, Any]]  # the lines of metrics.jsonl
 
 
@@ -72,7 +74,7 @@ class Run:
     @property
     def checkpoints(self) -> Path:
         """Where the state is saved."""
-        return self.folder.path / "checkpoints"
+        return self.folder.path / CHECKPOINTS
 
     @property
     def monitor(self) -> str:
@@ -105,6 +107,8 @@ def train(config: Config, workdir: str | Path, *, stop: StopRequest | None = Non
         return finished
 
     experiment = prepare(config)
+    if not checkpoint.exists(folder.path / CHECKPOINTS):
+        experiment = experiment.with_initial_weights()
     folder.create()
     with as_user_error(folder.path), locked(folder.path):
         folder.refuse_others()  # another run may have come while the digits were loaded

@@ -288,16 +288,16 @@ def test_a_run_compiles_the_same_functions_however_long_it_is(
 def test_a_training_begins_with_given_weights(tiny_run: tuple[Path, str]) -> None:
     folder = tiny_run[0]
     config = recipe("seq:compact-tiny", {"num_seeds": 2, "init_from": str(folder)})
-    state = prepare(config).init_state(0)
+    state = prepare(config).with_initial_weights().init_state(0)
     given = load_weights(folder / FILE_NAME).weights
     for place in range(2):
         own = jax.tree.map(lambda leaf, place=place: leaf[place], (state.weights, state.best[2]))
         jax.tree.map(np.testing.assert_array_equal, own, (given, given))
-    random = prepare(replace(config, init_from="")).init_state(0)
+    random = prepare(replace(config, init_from="")).with_initial_weights().init_state(0)
     assert not np.array_equal(random.params["conv1"]["kernel"], state.params["conv1"]["kernel"])
 
 
 @pytest.mark.parametrize("name", ["seq", "nothing-there"])
 def test_weights_to_begin_with_that_do_not_fit_are_refused(name: str) -> None:
     with pytest.raises(UserError, match=name):
-        prepare(recipe("seq:compact-tiny", {"init_from": name}))
+        prepare(recipe("seq:compact-tiny", {"init_from": name})).with_initial_weights()

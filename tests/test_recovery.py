@@ -26,6 +26,7 @@ from jaxmnist.run.summary import epoch_row
 from jaxmnist.state import TrainState
 from jaxmnist.tasks import Predictions, ReadDigits
 from jaxmnist.training import train
+from jaxmnist.weights import FILE_NAME
 from tests.helpers import short_run
 from tools.kill_points import results
 
@@ -109,6 +110,26 @@ def test_a_run_that_was_asked_to_stop_goes_on_with_the_same_bits(
     train(short_run(), tmp_path / "run")
     assert "resuming" in capsys.readouterr().out
     assert results(tmp_path / "run") == results(through)
+
+
+def test_a_run_goes_on_without_the_weights_that_it_began_with(
+    through: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = Path(shutil.copy(through / FILE_NAME, tmp_path))
+    config, stop = short_run(init_from=str(weights)), StopRequest()
+
+    def ask() -> None:
+        stop.code = 130
+
+    with monkeypatch.context() as patched:
+        stop_while_saving(patched, ask)
+        with pytest.raises(Interrupted):
+            train(config, tmp_path / "run", stop=stop)
+    weights.unlink()
+    train(config, tmp_path / "run")
+    with pytest.raises(UserError, match="does not exist"):
+        train(config, tmp_path / "another")
+    assert not (tmp_path / "another").exists()
 
 
 def replay_the_order(patched: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 from jaxmnist.errors import UserError
 from jaxmnist.files import atomic_write
 from jaxmnist.formats.safetensors_files import read_arrays
+from jaxmnist.outputs import refuse_foreign
 from jaxmnist.page.server import Server
 from jaxmnist.reader.forward import StringNetwork, from_arrays
 from jaxmnist.shipped import FOLDER, find_weights, shipped_names
 
+OURS = "jaxmnist serve"  # stands in the page
 DEFAULT = "reader"
 OTHERS = ("seq",)  # that come beside the page, if they ship
 
@@ -38,8 +40,9 @@ def export_site(files: Mapping[str, bytes], folder: Path) -> None:
     """Writes the site into a folder, which is made.
 
     Raises:
-      UserError: if it cannot be written.
+      UserError: if it cannot be written, or holds another page.
     """
+    refuse_foreign(folder / "index.html", OURS)
     try:
         for name, content in files.items():
             path = folder / name

@@ -1,8 +1,10 @@
 """Serves files from memory to this machine alone: there is no folder that a request could leave."""
 
 import errno
+import socket
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import PurePosixPath
@@ -12,7 +14,8 @@ from urllib.parse import unquote, urlsplit
 from jaxmnist.errors import UserError
 
 LOOPBACK = "127.0.0.1"
-SECONDS = 10  # that a request, or a pause between two, may take
+SECONDS = 10  # that a client may be silent
+CONNECTED = 60  # seconds that a connection may last, however slowly it talks
 CONNECTIONS = 32  # at once
 LONGEST = 2_000  # bytes of a path
 TYPES = {".html": "text/html; charset=utf-8", ".bin": "application/octet-stream"}
@@ -58,13 +61,22 @@ class Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        limit = threading.Timer(CONNECTED, _hang_up, [request])
+        limit.daemon = True
+        limit.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            limit.cancel()
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Says nothing of a browser that went away or was too slow."""
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with suppress(OSError):  # it has ended by itself
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -84,7 +96,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.BAD_REQUEST)
             return
         # A page of another name that leads to this machine may not look in here.
-        if self.headers.get("Host", "").rpartition(":")[0] not in (LOOPBACK, "localhost"):
+        host = self.headers.get("Host", "").partition(":")[0].lower()  # port 80 is left out
+        if host not in (LOOPBACK, "localhost"):
             self.send_error(HTTPStatus.FORBIDDEN)
             return
         if len(self.path) > LONGEST:

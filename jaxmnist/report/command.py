@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from jaxmnist.errors import UserError
-from jaxmnist.outputs import write_text
+from jaxmnist.outputs import refuse_foreign, write_text
 from jaxmnist.report.charts import vega_lite
 from jaxmnist.report.digest import digest
 from jaxmnist.report.members import settings
 from jaxmnist.report.page import contents, page
 from jaxmnist.report.runs import Run, Version, find_runs, labels_of, load_run, version
 
+OURS = "jaxmnist report"  # stands in the page
 EVERY = 10  # seconds between two looks at runs that go on
 QUIET = 60  # seconds without a change after which finished runs are believed to be all
 Digested = tuple[Run, dict[str, Any]]
@@ -76,8 +77,9 @@ def report(
       sleep: waits.
 
     Raises:
-      UserError: if there is no run, or no library for charts.
+      UserError: if there is no run, no library for charts, or another file of that name.
     """
+    refuse_foreign(out, OURS)
     library, reader = vega_lite(), Reader(paths)
 
     def write(reload: int) -> bool:

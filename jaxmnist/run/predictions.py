@@ -114,5 +114,5 @@ def _check(answers: Answers) -> None:
     sound &= bool(((places >= 0) & (places < n)).all())
     sound &= bool(((answers.confidences >= 0) & (answers.confidences <= 1 + ROUNDING)).all())
     sound &= max(answers.labels.max(initial=0), answers.predicted.max(initial=0)) <= 10
-    if not sound or not members or not n:
+    if not sound or not members or not answers.labels.size or 0 in answers.images.shape[1:]:
         raise ValueError("values")

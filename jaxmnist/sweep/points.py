@@ -218,6 +218,20 @@ def resolve(name: str, overrides: Mapping[str, str | None], texts: Texts) -> Poi
     return Point({field: values[field] for field in texts}, found)
 
 
+def check_distinct(points: Sequence[Point]) -> None:
+    """Refuses points that are one: a value may be written in two ways, as 0.1 and 1e-1.
+
+    Raises:
+      UserError: if there are such.
+    """
+    known: dict[Config, Point] = {}
+    for point in points:
+        if known.setdefault(point.config, point) is not point:
+            raise UserError(
+                f"--over has the point {point.values} twice: give each value once, in one way."
+            )
+
+
 def group(points: Sequence[Point], at_once: int) -> list[tuple[Point, ...]]:
     """Returns the points of every run: those that differ in seed and learning rate alone.
 

@@ -25,6 +25,7 @@ from jaxmnist.sweep.options import Sweep
 from jaxmnist.sweep.points import (
     Point,
     Texts,
+    check_distinct,
     corners,
     grid,
     group,
@@ -100,6 +101,7 @@ def run_sweep(
         sweep = replace(sweep, shards=stored_shards(workdir) or sweep.shards)
     refuse_others(sweep, workdir)
     points = [resolve(sweep.recipe, sweep.overrides, texts) for texts in grid(sweep.axes)]
+    check_distinct(points)
     runs = plan(points, min(sweep.at_once, -(-len(points) // sweep.shards)), workdir)
     check(run.folder.config for run in runs)
     create(sweep, workdir)
@@ -127,6 +129,7 @@ def search(sweep: Sweep, trials: int, workdir: Path, stop: StopRequest) -> Path:
 
     # What is impossible is refused before anything is trained.
     ends = [point for setting in corners(axes) for point in points_of(setting)]
+    check_distinct(points_of(corners(axes)[0]))
     check(dict.fromkeys(same_shapes(point.config) for point in ends))
     create(sweep, workdir)
     comparison = Comparison.of(ends[0].config)

@@ -344,3 +344,15 @@ def test_the_filter_and_the_order_of_the_table() -> None:
     )
     done = subprocess.run(["node", "-"], input=code, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["cab", "acb", "bac", "c", "b", "bc", "ab", "-"]
+
+
+def test_a_report_replaces_its_own_page_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "a", 1)
+    (run / "sweep.json").write_text("{}")
+    assert cli.main(["report", str(run), "--out", str(run / "sweep.json")]) == 2
+    assert "is something else" in capsys.readouterr().err
+    assert (run / "sweep.json").read_text() == "{}"
+    page = str(tmp_path / "page.html")
+    assert [cli.main(["report", str(run), "--out", page]) for _ in range(2)] == [0, 0]

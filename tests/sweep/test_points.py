@@ -12,6 +12,7 @@ from jaxmnist.config import Config
 from jaxmnist.errors import UserError
 from jaxmnist.sweep.points import (
     Point,
+    check_distinct,
     grid,
     group,
     parse_over,
@@ -142,3 +143,11 @@ def test_points_that_share_shapes_train_together(changes: list[Any], at_once: in
         assert max(each) <= at_once
         assert max(each) - min(each) <= 1
         assert len(each) == -(-sum(each) // at_once)
+
+
+@pytest.mark.parametrize("over", ["seed=0,00", "schedule.learning_rate=0.1,1e-1; seed=0..1"])
+def test_one_value_in_two_spellings_is_no_two_points(over: str) -> None:
+    points = [resolve("models:tiny", {}, texts) for texts in grid(parse_over(over))]
+    with pytest.raises(UserError, match="twice: give each value once"):
+        check_distinct(points)
+    check_distinct(points[:1])
