@@ -331,6 +331,11 @@ class Config(Group):
             raise UserError(
                 "config.strings needs the group sequence: start from recipes.strings()."
             )
+        if self.strings and self.augment != Augment():
+            raise UserError(
+                "config.augment changes nothing where strings are written: set fields of "
+                "config.strings.writing instead, such as config.strings.writing.turn_degrees."
+            )
         cycles = self.schedule.name == "one_cycle" and self.schedule.one_cycle.cycle_momentum
         if cycles and self.optimizer.name != "sgd":
             raise UserError("config.schedule.one_cycle.cycle_momentum needs optimizer.name 'sgd'.")

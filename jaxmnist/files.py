@@ -13,7 +13,6 @@ from jaxmnist.errors import UserError
 
 UNPACKED_LIMIT = 1 << 30  # bytes a file may unpack to; MNIST's largest: 47 million
 CHUNK = 1 << 20
-LONGEST_NAME = 255  # bytes of a file's name, on nearly all file systems
 REMOVALS = 100  # how often the removal of a folder is tried again
 # What a file system answers that cannot do what is asked: shares, FUSE, VirtualBox, Lustre.
 UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
@@ -31,15 +30,12 @@ def user_path(text: str | Path) -> Path:
     """Returns the path that somebody has typed; a leading `~` is a home folder.
 
     Raises:
-      UserError: if that folder is not known, or a name is longer than any file's.
+      UserError: if that folder is not known.
     """
     try:
-        path = Path(text).expanduser()
+        return Path(text).expanduser()
     except RuntimeError:
         raise UserError(f"{text} is in a home folder that is not known: type it out.") from None
-    if any(len(os.fsencode(name)) > LONGEST_NAME for name in path.parts):
-        raise UserError(f"{str(text)[:40]}... has a name that is too long for a file: shorten it.")
-    return path
 
 
 def partial_path(path: Path) -> Path:

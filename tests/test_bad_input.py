@@ -396,6 +396,10 @@ COMBINATIONS: list[Case] = [
     ),
     (f"{MODELS} --config.data.validation_examples=0", "hold some out, or validate on 'train'"),
     (f"{MODELS} --config.optimizer.name=adam", "cycle_momentum needs optimizer.name 'sgd'"),
+    (
+        "launch.py --config=configs/seq.py --workdir=new --config.augment.rotation_degrees=9",
+        "augment changes nothing where strings are written: set",
+    ),
     (f"{MODELS} --config.model=sequence_compact", "lacks the field sequence.max_length: start"),
     (f"{SEQ} --config.model=ds_cnn", "reads single digits: start from a recipe of its own kind"),
     (f"{DIGITS} --config.data.train_examples=40", "is 196, but there are 30 .*: lower one"),

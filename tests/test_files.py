@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxmnist.errors import UserError
-from jaxmnist.files import atomic_remove, atomic_rename, atomic_write, can_sync, user_path
+from jaxmnist.files import atomic_remove, atomic_rename, atomic_write, can_sync
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -86,9 +85,3 @@ def test_a_folder_is_removed_while_others_still_write_there(
     else:
         with pytest.raises(OSError, match="not empty"):
             atomic_remove(folder)
-
-
-def test_a_name_that_is_too_long_is_said() -> None:
-    with pytest.raises(UserError, match="too long for a file"):
-        user_path("a" * 300)
-    assert user_path("a" * 255)
