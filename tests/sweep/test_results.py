@@ -73,7 +73,9 @@ def test_the_tables_hold_every_point() -> None:
 
 
 def test_the_winner_is_a_recipe(tmp_path: Path) -> None:
-    point = resolve("seq:tiny", {"epochs": "2"}, {"strings.writing.scale": "(0.5, 2.0)", "seed": "3"})
+    point = resolve(
+        "seq:tiny", {"epochs": "2"}, {"strings.writing.scale": "(0.5, 2.0)", "seed": "3"}
+    )
     file = tmp_path / "winner.py"
     file.write_text(to_recipe(point.config, point.values))
     assert job.resolve(str(file), {}) == point.config
