@@ -92,39 +92,47 @@ def results_of(
       points: the values of each member.
 
     Raises:
-      UserError: if `metrics.jsonl` is missing or damaged.
+      UserError: if its files are missing or damaged.
     """
     run = folder.path.name
     if summary is None:
         return [Result(run, member, dict(values)) for member, values in enumerate(points)]
-    config, comparison = folder.config, Comparison.of(folder.config)
-    by_loss = config.validation.metric == "loss"
-    name = f"validation_{'loss' if by_loss else summary.test.metric}"
-    path = folder.path / "metrics.jsonl"
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        metrics = [row["seeds"][name] if "seeds" in row else [row[name]] for row in rows]
-        finite = [member for member, value in enumerate(metrics[-1]) if value is not None]
-        if not len(metrics[-1]) == len(points) or len(finite) != len(summary.test.values):
-            raise ValueError
+        return _results_of_members(folder, summary, points)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise UserError(
-            f"{path} is missing or damaged: remove summary.json beside it, and rerun to write both "
-            "again from the last checkpoint."
+            f"{folder.path} has a metrics.jsonl or summary.json that is missing or damaged: remove "
+            "summary.json, and rerun to write both again from the last checkpoint."
         ) from None
+
+
+def _results_of_members(
+    folder: RunFolder, summary: Summary, points: Sequence[Mapping[str, Any]]
+) -> list[Result]:
+    comparison = Comparison.of(folder.config)
+    metric = "loss" if comparison.validation == "loss" else summary.test.metric
+    name = f"validation_{metric}"
+    lines = (folder.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    curves = [row["seeds"][name] if "seeds" in row else [row[name]] for row in rows]
+    finite = [member for member, value in enumerate(curves[-1]) if value is not None]
+    if len(curves[-1]) != len(points) or len(finite) != len(summary.test.values):
+        raise ValueError("another number of members")
     found = []
     for member, values in enumerate(points):
         if member not in finite:
-            found.append(Result(run, member, dict(values)))
+            found.append(Result(folder.path.name, member, dict(values)))
             continue
-        curve = [row[member] for row in metrics]
-        if config.selection == "best":
+        curve = [row[member] for row in curves]
+        if not np.isfinite(curve).all():
+            raise ValueError("what has not diverged is finite")
+        if folder.config.selection == "best":
             epoch = int(np.argmin([comparison.cost(value) for value in curve]))
         else:
             epoch = len(curve) - 1
         place = finite.index(member)
         suites = {suite: figure.values[place] for suite, figure in summary.suites.items()}
-        test = summary.test.values[place]
+        test, run = summary.test.values[place], folder.path.name
         found.append(Result(run, member, dict(values), curve[epoch], epoch + 1, test, suites))
     return found
 

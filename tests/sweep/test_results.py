@@ -5,17 +5,22 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxmnist import job
+from jaxmnist.errors import UserError
+from jaxmnist.run.folder import RunFolder
 from jaxmnist.sweep.points import resolve
 from jaxmnist.sweep.results import (
     Comparison,
     Result,
     format_settings,
+    results_of,
     settings_of,
     to_csv,
     to_json,
@@ -80,3 +85,26 @@ def test_the_winner_is_a_recipe(tmp_path: Path) -> None:
     file.write_text(to_recipe(point.config, point.values))
     assert job.resolve(str(file), {}) == point.config
     assert job.resolve(str(file), {"seed": "4"}).seed == 4
+
+
+SOUND = '{"epoch": 1, "seeds": {"validation_accuracy": [0.5, 0.75]}}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        SOUND.replace("0.75", '"a"'), SOUND.replace("0.75", "NaN"), SOUND.replace(", 0.75", ""),
+        SOUND.replace("seeds", "seed"), f"[]\n{SOUND}", f'{{"seeds": 3}}\n{SOUND}', "", "{",
+    ],
+)  # fmt: skip
+def test_a_damaged_run_is_said_and_chooses_nothing(content: str, tmp_path: Path) -> None:
+    config = resolve("models:tiny", {"num_seeds": "1"}, {}).config
+    folder = RunFolder(tmp_path, config)
+    figures = SimpleNamespace(values=[0.25, 0.5], metric="accuracy")
+    summary: Any = SimpleNamespace(test=figures, suites={"clean": figures})
+    points: list[dict[str, Any]] = [{"seed": 0}, {"seed": 1}]
+    (tmp_path / "metrics.jsonl").write_text(SOUND)
+    assert [one.validation for one in results_of(folder, summary, points)] == [0.5, 0.75]
+    (tmp_path / "metrics.jsonl").write_text(content)
+    with pytest.raises(UserError, match="missing or damaged"):
+        results_of(folder, summary, points)
