@@ -77,7 +77,7 @@ def _write_robustly(strings: ConfigDict) -> None:
         slope_degrees=7.0,
         jitter=2.0,
         elastic=2.0,
-        serif_probability=0.3,
+        serif_probability=0.4,
         stroke_probability=0.5,
         stroke=(0.0, 1.0),
         hollow_probability=0.05,

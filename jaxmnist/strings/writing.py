@@ -118,14 +118,16 @@ def _serifs(seed: Seed, digits: Digits, probability: Strength) -> tuple[Segment,
         return jnp.stack([x, y], -1)
 
     one, seven = digits.labels == 1, digits.labels == 7
-    flag, bar = 2 + 5 * drawn[0], 2.5 + 3 * drawn[1]
+    # From 20 degrees below level, as people write, to 57; more level, it would be a 7.
+    flag, descent = 2 + 8 * drawn[0], 0.35 + 0.65 * drawn[2]
+    bar = 2.5 + 3 * drawn[1]
     tilt = bar * (drawn[2] - 0.7)
     head = ink_at(top)
     across = ink_at(middle)
     start = jnp.where(one[:, None], head, across - vector(bar, -tilt))
     end = jnp.where(
         one[:, None],
-        head + vector(-flag, flag * (0.7 + drawn[2])),  # steep, or it would be a 7
+        head + vector(-flag * jnp.cos(descent), flag * jnp.sin(descent)),
         across + vector(bar, -tilt),
     )
     half = 0.6 + 0.7 * drawn[3]
