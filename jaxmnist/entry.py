@@ -32,6 +32,8 @@ def exit_on_error() -> Iterator[None]:
         _discard_output()
         sys.exit(1)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # every name of ours is shorter
+            fail("a name that was given is too long for a file: give a shorter one.")
         if error.errno not in CANNOT_WRITE or error.filename is not None:
             raise
         _discard_output()

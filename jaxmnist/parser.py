@@ -177,7 +177,7 @@ def make_parser() -> Parser:
         metavar="N",
         help="points of one population, at most; default 32, or 8 of a guided search",
     )
-    sweep.add_argument("--shard", default="", metavar="I/N", help="train the I-th of N parts")
+    sweep.add_argument("--shard", metavar="I/N", help="train the I-th of N parts")
     sweep.add_argument("--guided", type=int, metavar="N", help="let Optuna choose N settings")
     sweep.add_argument("--config.FIELD", metavar="VALUE", help="any field, for all points")
 

@@ -25,7 +25,8 @@ def find_networks(weights: Path) -> dict[str, StringNetwork]:
     """
     path = weights / "weights.safetensors" if weights.is_dir() else weights
     own = weights.name if weights.is_dir() or path.parent != FOLDER else path.stem
-    networks = {own or "weights": _read(path)}
+    shown = own.encode(errors="replace").decode()  # what no text can hold becomes ?
+    networks = {shown or "weights": _read(path)}
     for name in (DEFAULT, *OTHERS):
         if name in shipped_names() and name not in networks:
             networks[name] = _read(find_weights(name))

@@ -103,7 +103,11 @@ class _Handler(BaseHTTPRequestHandler):
         if len(self.path) > LONGEST:
             self.send_error(HTTPStatus.REQUEST_URI_TOO_LONG)
             return
-        name = unquote(urlsplit(self.path).path).removeprefix("/") or "index.html"
+        try:
+            name = unquote(urlsplit(self.path).path).removeprefix("/") or "index.html"
+        except ValueError:  # an address with half a bracket
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return
         content = self.server.files.get(name)
         if content is None:
             self.send_error(HTTPStatus.NOT_FOUND)

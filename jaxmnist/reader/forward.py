@@ -93,6 +93,10 @@ def _conv(arrays: Mapping[str, np.ndarray], number: int, *, is_last: bool) -> Co
     mean, var = (arrays[f"batch_stats.batchnorm{number}.{part}"] for part in ("mean", "var"))
     if not scale.shape == bias.shape == mean.shape == var.shape:
         raise UserError(OTHER)
+    if (var < 0).any():
+        raise UserError(
+            "these weights have negative variances: train the network again, or use others."
+        )
     factor = scale / np.sqrt(var.astype(np.float64) + EPSILON)
     return Conv(kernel, factor.astype(np.float32), (bias - mean * factor).astype(np.float32))
 

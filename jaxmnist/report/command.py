@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ OURS = "jaxmnist report"  # stands in the page
 EVERY = 10  # seconds between two looks at runs that go on
 QUIET = 60  # seconds without a change after which finished runs are believed to be all
 Digested = tuple[Run, dict[str, Any]]
+Contents = tuple[list[Run], list[dict[str, Any]], list[str]]  # runs, their digests, and notes
 
 
 class Reader:
@@ -27,10 +29,13 @@ class Reader:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = paths
+        self.last: Contents
         self._known: dict[Path, tuple[Version, list[Digested]]] = {}
 
-    def read(self) -> tuple[list[Run], list[dict[str, Any]], list[str]]:
+    def read(self) -> Contents:
         """Returns all runs that can be read, their digests, and sentences on what cannot.
+
+        `last` keeps them.
 
         Raises:
           UserError: if there is none.
@@ -45,7 +50,9 @@ class Reader:
         if not found:
             raise UserError(f"no run can be read: {notes[0]}")
         runs, digests = map(list, zip(*found, strict=True))
-        return runs, digests, notes + list({run.note: None for run in runs if run.note})
+        notes += list({run.note: None for run in runs if run.note})
+        self.last = runs, digests, notes
+        return self.last
 
     def versions(self) -> dict[Path, Version]:
         """Returns what changes when a run does, or when one comes."""
@@ -82,8 +89,8 @@ def report(
     refuse_foreign(out, OURS)
     library, reader = vega_lite(), Reader(paths)
 
-    def write(reload: int) -> bool:
-        runs, digests, notes = reader.read()
+    def write(found: Contents, reload: int) -> bool:
+        runs, digests, notes = found
         write_text(out, page(contents(runs, digests, notes, reload), library))
         for note in [note for note in notes if note not in said]:
             log(f"warning: {note}")
@@ -91,7 +98,7 @@ def report(
         return all(run.outcome for run in runs)
 
     said: set[str] = set()
-    finished, quiet = write(EVERY if follow else 0), 0
+    finished, quiet = write(reader.read(), EVERY if follow else 0), 0
     if not follow:
         return
     log(f"{out} follows the runs; Ctrl-C ends that, and leaves it as it is")
@@ -101,10 +108,13 @@ def report(
             sleep(EVERY)
             quiet += EVERY
             if (now := reader.versions()) != seen:
-                finished, seen, quiet = write(EVERY), now, 0
+                finished, seen, quiet = write(reader.read(), EVERY), now, 0
     except KeyboardInterrupt:
         log("")  # behind the ^C of the terminal
-    write(0)
+        with suppress(UserError):
+            reader.read()
+    finally:
+        write(reader.last, 0)  # of runs that are gone, what they were
 
 
 def tensorboard(paths: Sequence[Path]) -> None:

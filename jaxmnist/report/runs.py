@@ -86,7 +86,9 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
 
 def _walk(top: Path) -> Iterator[Path]:
     for folder, inside, files in os.walk(top):
-        if "config.json" in files and ("metrics.jsonl" in files or "model.txt" in files):
+        if os.path.isfile(os.path.join(folder, "config.json")) and (
+            "metrics.jsonl" in files or "model.txt" in files
+        ):
             inside.clear()  # checkpoints are no runs
             yield Path(folder)
         inside.sort()
@@ -114,10 +116,10 @@ def load_run(folder: Path) -> Run:
     lines, summary = folder / "metrics.jsonl", folder / "summary.json"
     try:
         fields = flatten(upgrade(_parse(config)))
-        if lines.exists():
+        if lines.is_file():
             text = lines.read_text(encoding="utf-8")
             history = [_checked(json.loads(line)) for line in text.splitlines()]
-        if summary.exists():
+        if summary.is_file():
             outcome = from_json(Outcome, _parse(summary))
     except OSError as error:
         raise UserError(
@@ -128,7 +130,7 @@ def load_run(folder: Path) -> Run:
             f"{folder} is damaged, or no run ({type(error).__name__}): it is left out."
         ) from None
     run = Run(folder, fields, history, outcome, None)
-    if outcome is None or not (folder / ANSWERS_FILE).exists():
+    if outcome is None or not (folder / ANSWERS_FILE).is_file():
         return run
     try:
         return replace(run, answers=load_answers(folder / ANSWERS_FILE))

@@ -62,8 +62,8 @@ def read_options(chosen: argparse.Namespace) -> Options:
     return Options(sweep, chosen.workdir or default.with_name(f"sweep-{default.name}"), shard)
 
 
-def _read_shard(text: str) -> tuple[int | None, int]:
-    if not text:
+def _read_shard(text: str | None) -> tuple[int | None, int]:
+    if text is None:
         return None, 1
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
     number, count = map(int, found.groups()) if found else (0, 0)

@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -102,6 +103,8 @@ def _parse_axis(name: str, text: str) -> Axis:
         span = Span(
             _number(name, low), _number(name, high), log=kind == "log", whole=type(default) is int
         )
+        if span.whole and not (span.low.is_integer() and span.high.is_integer()):
+            raise UserError(f"--over has {text} for {name}: give whole numbers as its ends.")
         if not span.low < span.high or (span.log and span.low <= 0):
             above = " above 0" if span.log else ""
             raise UserError(
@@ -120,7 +123,7 @@ def _parse_axis(name: str, text: str) -> Axis:
         values = [str(number) for number in range(low, high + 1)]
     else:
         span, values = None, [value.strip() for value in split_outside(text, ",")]
-    if twice := next((value for value in values if values.count(value) > 1), None):
+    if twice := next((value for value, times in Counter(values).items() if times > 1), None):
         raise UserError(f"--over has {twice} for {name} twice: give each value once.")
     return Axis(name, tuple(values), span)
 

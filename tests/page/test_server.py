@@ -139,6 +139,13 @@ def test_those_who_are_slow_or_many_are_let_go(
     assert ask(running, "/")[0] == 200
 
 
+def test_half_an_address_is_a_bad_request(running: Server) -> None:
+    with socket.create_connection((LOOPBACK, running.server_port)) as client:
+        client.settimeout(300)
+        client.sendall(b"GET http://[::1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+
+
 def test_who_never_comes_to_an_end_is_let_go(
     running: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +188,7 @@ def test_mistakes_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[st
             (["--export", str(tmp_path / "file")], "cannot be written"),
             (["--export", str(tmp_path / "file" / "x")], "cannot be written"),
             (["--export", str(tmp_path), "--weights", str(tmp_path / "x")], "does not exist"),
+            (["--export", str(tmp_path), "--weights", "x" * 300], "give a shorter one"),
             (["--export", str(tmp_path), "--weights", str(tmp_path / "file")], "not a readable"),
         ):
             assert main(["serve", *arguments]) == 2, arguments

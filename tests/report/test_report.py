@@ -204,6 +204,21 @@ def test_it_follows_runs_until_they_have_ended(tmp_path: Path) -> None:
     assert not figures(page)["reload"]
 
 
+def test_runs_that_vanish_leave_a_page_that_rests(tmp_path: Path) -> None:
+    run, page = write_run(tmp_path / "runs" / "a", 1, finished=False), tmp_path / "page.html"
+    with pytest.raises(UserError, match="holds no run"):
+        command.report(
+            [tmp_path / "runs"],
+            page,
+            follow=True,
+            log=lambda line: None,
+            sleep=lambda seconds: shutil.rmtree(run),
+        )
+    found = figures(page)
+    assert len(found["runs"]) == 1
+    assert not found["reload"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -83,6 +83,7 @@ def test_whole_fields_get_whole_numbers_and_tuples_keep_their_commas() -> None:
         ("seed=0;seed=1", "seed twice"),
         ("seed=0,1,0", "has 0 for seed twice"),
         ("epochs=linear(1,3,9)", "has 1 for epochs twice"),
+        ("epochs=linear(1.2,1.8)", "give whole numbers as its ends"),
         ("seed=3..0", "lower number first"),
         ("schedule.learning_rate=log(0,1,3)", "lower number above 0 first"),
         ("schedule.learning_rate=linear(1,nan,3)", "'nan' for schedule.learning_rate"),
