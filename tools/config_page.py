@@ -10,7 +10,8 @@ Written by `python -m tools.config_page > docs/configuration.md` from the schema
 [jaxmnist/config.py](../jaxmnist/config.py). A field is set on the command line as
 `--config.FIELD=VALUE`, in a recipe ([configs/](../configs)) as `config.FIELD = VALUE`, in Python
 with `dataclasses.replace`. To add a field, declare it in its group there: the checks, `--help`
-and this page follow.
+and this page follow. The defaults here are the schema's. A recipe changes many of them: what a run
+is trained with stands in its `config.json`.
 """
 
 

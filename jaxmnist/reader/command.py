@@ -55,7 +55,9 @@ def read_command(
         (reading,) = read_seen(network, [seen])
         if explain_in is not None:
             stem = "stdin" if name == STDIN else Path(name).stem
-            explain(explain_in / f"{number:03d}_{stem}", seen, reading)
+            steps = explain_in / f"{number:03d}_{stem}"
+            explain(steps, seen, reading)
+            print(f"steps of {name}: {steps}", file=sys.stderr)
         print(to_json(name, reading) if as_json else f"{name}: {reading.text}".rstrip(), flush=True)
     return all_opened
 
