@@ -287,6 +287,9 @@ def describe(summary: Summary) -> str:
             line += f"{_claim(published, suite):>11}"
         lines.append(line)
     lines += _protocol_lines(summary)
+    population = summary.config.get("population") or {}  # None without, and not there in old ones
+    if len(set(population.get("learning_rates", ()))) > 1:
+        lines.append("These are means over different learning rates: the sweep's table has each.")
     line = (
         f"compiling {format_duration(seconds.compile)}, training {format_duration(seconds.train)} "
         f"({summary.examples_per_second:,.0f} examples/s), evaluating "

@@ -50,16 +50,18 @@ function curves(runs) {
     }
   }
   if (!values.length) return null;
+  const name = at("curve").selectedOptions[0].textContent;
+  const perfect = log && values.some(v => v.y <= 0);
   if (log) { // a perfect epoch has its place, too, below the smallest other value
     const floor = values.reduce((least, v) => v.y > 0 ? Math.min(least, v.y, v.low || v.y) : least, Infinity) / 2;
-    for (const v of values) for (const name of ["y", "low", "high"]) if (v[name] <= 0) v[name] = Number.isFinite(floor) ? floor : 1;
+    for (const v of values) for (const end of ["y", "low", "high"]) if (v[end] <= 0) v[end] = Number.isFinite(floor) ? floor : 1;
   }
-  const title = at("curve").selectedOptions[0].textContent;
+  const title = perfect ? `${name}; lowest line: 0` : name;
   const y = { field: "y", type: "quantitative", title, scale: log ? { type: "log", nice: false } : { zero: false } };
   const x = { field: "x", type: "quantitative", title: "epoch", axis: { tickMinStep: 1 }, scale: { zero: false, nice: false } };
   const line = {
     mark: { type: "line", strokeWidth: runs.length > 50 ? 1 : 2, opacity: faint(runs), point: runs.length <= COLOURS && { size: 22 } },
-    encoding: { x, y, color: c.channel, detail: { field: "run" }, tooltip: tooltip(["run"], ["x", "epoch"], ["exact", title, ".4~g"]) },
+    encoding: { x, y, color: c.channel, detail: { field: "run" }, tooltip: tooltip(["run"], ["x", "epoch"], ["exact", name, ".4~g"]) },
   };
   const band = {
     transform: [{ filter: "isValid(datum.low)" }], mark: { type: "area", opacity: 0.15, tooltip: false },

@@ -10,6 +10,9 @@ const remember = () => history.replaceState(null, "", "#" + new URLSearchParams(
 
 const fixed = digits => value => Number.isFinite(value) ? value.toFixed(digits) : "";
 const whole = value => Number.isFinite(value) ? value.toLocaleString("en") : "";
+// In what the runs differ stands beside the error, if it is little, and else behind all else.
+const fields = data.fields.map(name => ({ name, field: true, get: r => r.fields[name] }));
+const FEW = 3;
 const columns = [
   { name: "run", get: r => r.run },
   { name: "recipe", get: r => r.name },
@@ -19,10 +22,11 @@ const columns = [
   { name: "epochs", get: r => r.epochs, show: (v, r) => r.finished ? v : `${v} of ${r.planned}` },
   { name: "seeds", get: r => r.seeds, show: whole },
   { name: "error", get: r => r.error, show: (v, r) => fixed(2)(v) + (r.sd === null ? "" : ` ± ${fixed(2)(r.sd)}`) },
+  ...(fields.length <= FEW ? fields : []),
   { name: "validation", get: r => r.validation, show: fixed(2) },
   { name: "calibration", get: r => r.calibration_error, show: fixed(2) },
   { name: "seconds", get: r => r.seconds, show: v => Number.isFinite(v) ? v.toFixed(v < 10 ? 1 : 0) : "" },
-  ...data.fields.map(name => ({ name, field: true, get: r => r.fields[name] })),
+  ...(fields.length > FEW ? fields : []),
 ];
 for (const column of columns) column.number = data.runs.some(r => typeof column.get(r) === "number");
 const called = name => columns.find(column => column.name === name);
