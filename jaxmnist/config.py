@@ -112,18 +112,18 @@ class Augment(Group):
 
 @dataclass(frozen=True)
 class Optimizer(Group):
-    """The update rule."""
+    """The update rule; Muon is for kernels, and AdamW for all else then."""
 
     prefix: ClassVar[str] = "optimizer."
 
-    name: Literal["adam", "adamw", "sgd"] = choice(
-        "adam", "the update rule", "adam", "adamw", "sgd"
+    name: Literal["adam", "adamw", "muon", "sgd"] = choice(
+        "adam", "the update rule", "adam", "adamw", "muon", "sgd"
     )
-    b1: float = decay(0.9, "adam, adamw: decay of the mean")
-    b2: float = decay(0.999, "adam, adamw: decay of the mean square")
-    eps: float = positive(1e-8, "adam, adamw: added to the root of the mean square")
-    weight_decay: float = number(0.0, "adamw: of kernels, times the learning rate", 0, 1e3)
-    momentum: float = decay(0.9, "sgd: momentum")
+    b1: float = decay(0.9, "all but sgd: decay of the mean")
+    b2: float = decay(0.999, "all but sgd: decay of the mean square")
+    eps: float = positive(1e-8, "all but sgd: added to the root of the mean square")
+    weight_decay: float = number(0.0, "adamw, muon: of kernels, times the learning rate", 0, 1e3)
+    momentum: float = decay(0.9, "muon, sgd: momentum")
 
 
 @dataclass(frozen=True)

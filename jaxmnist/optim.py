@@ -18,12 +18,17 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxmnist import config
 from jaxmnist.errors import UserError
 
+Scalar = float | Float[Array, ""]
 Hyperparams = dict[str, Float[Array, ""]]
+# The root mean square of an update by Muon, in learning rates: that of AdamW's, so that the same
+# rates are right for both.
+MUON_RMS = 0.2
 Mode = Literal["min", "max"]  # whether a metric is better when it is lower or higher
 
 
@@ -39,7 +44,48 @@ def make_optimizer(fields: config.Optimizer) -> optax.GradientTransformation:
         return optax.inject_hyperparams(optax.adamw, static_args=("mask",))(
             learning_rate=0.0, weight_decay=fields.weight_decay, mask=_kernels, **own
         )
+    if fields.name == "muon":
+        own = {"b1": fields.b1, "b2": fields.b2, "eps": fields.eps, "momentum": fields.momentum}
+        return optax.inject_hyperparams(_muon)(
+            learning_rate=0.0, weight_decay=fields.weight_decay, **own
+        )
     return optax.inject_hyperparams(optax.sgd)(learning_rate=0.0, momentum=fields.momentum)
+
+
+def _muon(
+    learning_rate: Scalar,
+    weight_decay: Scalar,
+    b1: Scalar,
+    b2: Scalar,
+    eps: Scalar,
+    momentum: Scalar,
+) -> optax.GradientTransformation:
+    """Muon for kernels, as matrices from inputs to features, and AdamW for all else.
+
+    Keller Jordan, 2024; scaled as Liu et al., 2025, arXiv:2502.16982.
+    """
+
+    def matrices(params: PyTree) -> PyTree:
+        return jax.tree.map(
+            lambda leaf: (
+                optax.contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
+                if leaf.ndim > 1
+                else None
+            ),
+            params,
+        )
+
+    return optax.contrib.muon(
+        learning_rate,
+        weight_decay=weight_decay,
+        beta=momentum,
+        adam_b1=b1,
+        adam_b2=b2,
+        adam_learning_rate=learning_rate,
+        eps=eps,
+        consistent_rms=MUON_RMS,
+        muon_weight_dimension_numbers=matrices,
+    )
 
 
 def _kernels(params: PyTree) -> PyTree:

@@ -54,7 +54,8 @@ def make_optimizer(
         )
     kind: type[torch.optim.Adam] = torch.optim.Adam
     parameters: list[dict[str, Any]] = [{"params": [*model.parameters()]}]
-    if fields.name == "adamw":  # kernels decay, as ours do
+    # PyTorch's Muon takes matrices alone: there AdamW, which costs less, is in its place.
+    if fields.name in ("adamw", "muon"):  # kernels decay, as ours do
         kind, decay = torch.optim.AdamW, fields.weight_decay
         parameters = [
             {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": decay},
