@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
-from jaxmnist import recipes
+from jaxmnist import config, recipes
 from jaxmnist.api import Model, load_file, load_run
 from jaxmnist.errors import UserError
 from jaxmnist.files import atomic_write
@@ -98,6 +98,20 @@ def recipe_of(name: str) -> str:
     raise UserError(f"no recipe calls itself {name}: only weights of shipped recipes are shipped.")
 
 
+def command_of(summary: dict[str, Any]) -> str:
+    """Returns the command that made a run: its recipe, and the fields that were set besides."""
+    recipe = recipe_of(summary["name"])
+    tree = config.to_dict(config.from_dict(recipes.load(recipe).to_dict()))
+    own = config.flatten(json.loads(json.dumps(tree)))  # with lists, as in the summary
+    fields = config.flatten(summary["config"])
+    changed = [
+        f" --config.{name}={value}"
+        for name, value in fields.items()
+        if name not in (*config.LOCATION_FIELDS, "system") and own.get(name) != value
+    ]
+    return f"python launch.py --config={recipe}" + "".join(changed)
+
+
 def ship(run: Path, commit: str | None) -> str:
     """Writes the weights of a run, and their card; returns their name.
 
@@ -113,6 +127,8 @@ def ship(run: Path, commit: str | None) -> str:
         raise UserError(f"{run} is no finished run on MNIST: only such weights are shipped.")
     name = summary["config"]["system"] or summary["name"]
     original = load_run(run)
+    start = summary["config"]["init_from"]
+    began_with = read_card(start)["training"] if start in shipped_names() else None
     path = FOLDER / f"{name}{SUFFIX}"
     FOLDER.mkdir(exist_ok=True)
     save_weights(path, original.loaded.weights, original.metadata, half=True)
@@ -129,7 +145,7 @@ def ship(run: Path, commit: str | None) -> str:
             "numbers": "float16",
         },
         "training": {
-            "command": f"python launch.py --config={recipe_of(summary['name'])}",
+            "command": command_of(summary),
             "seed": shipped.metadata.seed,
             "epoch": shipped.metadata.epoch,
             "data": {
@@ -139,6 +155,7 @@ def ship(run: Path, commit: str | None) -> str:
             "device": summary["device"],
             "versions": summary["versions"],
             "git_commit": summary["git_commit"],
+            "began_with": began_with,  # the training of the weights that it went on with
         },
         **measured,
         "in_32_bits": summary["suites"]["clean"]["values"][0],
@@ -173,14 +190,10 @@ def page() -> str:
     for card in cards:
         training, file = card["training"], card["file"]
         suites = ", ".join(f"{name} {100 * value:.2f}" for name, value in card["suites"].items())
+        lines += ["", f"## {card['name']}", "", f"- Trained by {_training(training)}."]
+        if before := training.get("began_with"):
+            lines.append(f"- Before that by {_training(before)}.")
         lines += [
-            "",
-            f"## {card['name']}",
-            "",
-            f"- Trained by `{training['command']}`, seed {training['seed']}, epoch "
-            f"{training['epoch']}, at {training['git_commit']}, in {training['seconds']:,.0f} s on "
-            f"{training['device']} with JAX {training['versions']['jax']}, on "
-            f"{training['data']['train_examples']:,} digits of {training['data']['name']}.",
             f"- Suites, {card['test']['metric'].replace('_', ' ')} in percent: {suites}.",
             f"- Confidence: calibration error {card['calibration']['calibration_error']:.4f}; the "
             f"surest {100 * card['calibration']['coverage']:.1f} % are {100 * SURE:.1f} % right.",
@@ -189,6 +202,15 @@ def page() -> str:
             f"- sha256 of the file: `{file['sha256']}`",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _training(training: dict[str, Any]) -> str:
+    return (
+        f"`{training['command']}`, seed {training['seed']}, epoch {training['epoch']}, at "
+        f"{training['git_commit']}, in {training['seconds']:,.0f} s on {training['device']} with "
+        f"JAX {training['versions']['jax']}, on {training['data']['train_examples']:,} digits of "
+        f"{training['data']['name']}"
+    )
 
 
 def main() -> None:
