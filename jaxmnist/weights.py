@@ -20,9 +20,9 @@ from jaxmnist.data.dataset import TITLES
 from jaxmnist.errors import UserError
 from jaxmnist.files import atomic_write
 from jaxmnist.formats.identify import identify
-from jaxmnist.formats.kinds import SAFETENSORS, TORCH, kind_of
+from jaxmnist.formats.kinds import SAFETENSORS, SHARDS, TORCH, kind_of
 from jaxmnist.formats.pth import read_pth
-from jaxmnist.formats.safetensors_files import read_arrays
+from jaxmnist.formats.safetensors_files import read_arrays, read_shards
 from jaxmnist.models.network import Architecture, Network, Weights
 from jaxmnist.models.summary import init_variables
 from jaxmnist.models.zoo import create_network
@@ -119,7 +119,8 @@ def weights_sha256(weights: Weights) -> str:
 def load_weights(path: Path) -> Loaded:
     """Reads a file that `save_weights` wrote, or what PyTorch wrote, `.pth` or safetensors.
 
-    Of a checkpoint or a whole module the state dict is taken. Nothing in it is ever executed.
+    Of a checkpoint or a whole module the state dict is taken; safetensors in several files are
+    named by their list. Nothing in it is ever executed.
 
     Raises:
       UserError: if the file is missing, damaged, not finite, or does not fit the network it names;
@@ -129,6 +130,8 @@ def load_weights(path: Path) -> Loaded:
         kind = kind_of(path)
         if kind == TORCH or (not kind and path.suffix in TORCH_SUFFIXES):
             return _from_state_dict(path, read_pth(path))
+        if kind == SHARDS:
+            return _from_state_dict(path, read_shards(path))
         if kind not in ("", SAFETENSORS):
             raise UserError(
                 f"{path} is {kind}, and no weights file that is read: use a run's, or a state dict "

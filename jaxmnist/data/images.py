@@ -7,6 +7,7 @@ from jaxmnist.constants import BLANK, SIDE
 from jaxmnist.errors import UserError
 from jaxmnist.files import UNPACKED_LIMIT
 
+HALF = 127.5  # floats that go beyond it, and not beyond 255, can have no other white
 COLUMN = 4  # pixels of a column of a network that reads any width
 Images = UInt8[np.ndarray, "n 28 width"] | Float[np.ndarray, "n 28 width"]  # 255 is ink
 
@@ -19,8 +20,8 @@ def pad_images(where: str, images: np.ndarray, max_length: int | None) -> Images
     Args:
       where: names them in errors.
       images: (N, 28, W) with W up to 28 * max_length: whole numbers from 0 to 255, floats from 0 to
-        1, or bools; the largest number is ink. (N, 784), (N, 28, W, 1), (N, 1, 28, W) and (28, W)
-        are such images, too, and so is (N, 28, W, 3) if it is grey.
+        1 or to 255, or bools; the largest number is ink. (N, 784), (N, 28, W, 1), (N, 1, 28, W) and
+        (28, W) are such images, too, and so is (N, 28, W, 3) if it is grey.
       max_length: how many digits the network reads; None: any number.
 
     Raises:
@@ -89,6 +90,8 @@ def _levels(where: str, images: np.ndarray) -> Images:
     if images.dtype.kind == "f" and low >= 0 and high <= 1:  # false for NaN, too
         return images.astype(np.float32) * np.float32(255)
     whole = images.dtype.kind != "f" or (images == np.round(images)).all()
+    if not whole and low >= 0 and HALF < high <= 255:
+        return images.astype(np.float32)
     if not (whole and 0 <= low <= high <= 255):
         changed = " (if a mean was taken away, add it again)" if -100 < low < 0 else ""
         raise UserError(

@@ -10,11 +10,13 @@ from jaxtyping import Int
 from jaxmnist.data import idx
 from jaxmnist.data.found import Found, Split
 from jaxmnist.data.images import Images, is_one_hot, pad_images, pad_labels
+from jaxmnist.data.mat import read_mat
 from jaxmnist.data.npz import has_npy, read_npy, read_npy_folder, read_npz
+from jaxmnist.data.pickles import read_digits
 from jaxmnist.data.pictures import find_pictures, is_picture, read_picture, read_pictures
 from jaxmnist.data.tables import is_table, read_table
 from jaxmnist.errors import UserError
-from jaxmnist.formats.kinds import IDX_IMAGES, NPY, kind_of
+from jaxmnist.formats.kinds import IDX_IMAGES, MATLAB, NPY, PICKLE, kind_of
 
 TABLES = ("mnist_{}.csv", "mnist_{}.csv.gz", "{}.csv", "{}.csv.gz")
 FORMS = (
@@ -94,13 +96,18 @@ def read_part(path: Path, split: Split, *, square: bool) -> Found:
             return Found(digits, None, [])
         both = idx.pair(path, "test", digits, idx.read_labels(beside)[0])
         return Found(digits, np.asarray(both.labels), [f"{beside} is taken for the labels"])
+    if kind == MATLAB:
+        return read_mat(path, split)
+    if PICKLE in kind:
+        return read_digits(path, split)
     return read_npy(path) if kind == NPY else read_npz(path, split)
 
 
 def has_part(path: Path, split: Split) -> bool:
     """Returns whether there are digits of a part in another form than idx files."""
     if not os.path.isdir(path):
-        return True
+        kind = kind_of(path)
+        return kind == MATLAB or PICKLE in kind or kind.startswith("an npz file")
     return bool(find_pictures(path, split) or has_npy(path, split) or _find_table(path, split))
 
 

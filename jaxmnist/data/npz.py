@@ -64,7 +64,7 @@ def read_npz(path: Path, split: Split) -> Found:
                 return _parse(path, name, content)
 
             names = [name.removesuffix(".npy") for name in archive.namelist()]
-            return _choose(path, names, read, split)
+            return choose(path, names, read, split)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: name {MADE}.") from None
     except NPZ_ERRORS as error:
@@ -94,13 +94,19 @@ def read_npy_folder(folder: Path, split: Split) -> Found:
       UserError: if one is damaged.
     """
     names = [path.stem for path in sorted(folder.glob("*.npy"))]
-    return _choose(folder, names, lambda name: _read_file(folder / f"{name}.npy", name), split)
+    return choose(folder, names, lambda name: _read_file(folder / f"{name}.npy", name), split)
 
 
-def _choose(
+def choose(
     path: Path, names: Iterable[str], read: Callable[[str], np.ndarray], split: Split
 ) -> Found:
     """Reads the arrays that are called as images and labels are; others come before training's.
+
+    Args:
+      path: names them in notes and errors.
+      names: of all arrays.
+      read: gives one of them.
+      split: which digits, where there are both.
 
     Raises:
       UserError: if there are none.

@@ -3,6 +3,7 @@
 import struct
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
@@ -12,11 +13,16 @@ from jaxmnist.data.found import Found, Split
 from jaxmnist.errors import UserError
 from jaxmnist.files import UNPACKED_LIMIT
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".pgm", ".ppm")
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM")  # Pillow's others may start programs
+if TYPE_CHECKING:
+    from PIL import Image
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # Pillow's others may start programs
 TEST = "test", "testing", "testset"
 NAMES = {"train": ("train", "training", "trainset", "trainingset"), "test": TEST, "any": TEST}
 LARGEST = 1 << 24  # pixels of a picture
+DEEP = ("I;16", "I;16B", "I;16L")  # modes of Pillow: grey in 16 bits
+PHOTOMETRIC = 262  # the tag of TIFF that says whether 0 is black or white
 # What Pillow raises for a damaged picture; a warning is an error here.
 DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, Warning)
 
@@ -114,19 +120,26 @@ def _read(path: Path, changes: dict[str, int], *, square: bool) -> UInt8[np.ndar
             width, height = picture.size
             if width * height > LARGEST:
                 raise UserError(f"{path} has over {LARGEST:,} pixels: give the digit alone.")
-            if picture.mode.startswith(("I", "F")):
-                raise UserError(f"{path} has pixels of over 8 bits: save it with 8.")
+            if getattr(picture, "n_frames", 1) > 1:
+                raise UserError(f"{path} has several pages: save the one that is meant alone.")
+            # Pillow 11 opens PNG files of 16 bits in 32.
+            is_deep = picture.mode in DEEP or (picture.mode, picture.format) == ("I", "PNG")
+            if picture.mode.startswith(("I", "F")) and not is_deep:
+                raise UserError(f"{path} has pixels of over 16 bits: save it with 8.")
             picture.load()
-            alpha = (
-                picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
-            )
-            if alpha and alpha.getextrema()[0] != 255:
+            if is_deep:
+                grey = _of_16_bits(path, picture)
+                count("have 16 bits, and are read with 8")
+            else:
+                grey = picture.convert("L")
+            if picture.has_transparency_data and (
+                is_deep or picture.convert("RGBA").getchannel("A").getextrema()[0] != 255
+            ):
                 raise UserError(
                     f"{path} is transparent in places, which may be ground or ink: save it without "
                     "transparency."
                 )
-            grey = picture.convert("L")
-            if picture.mode not in ("1", "L", "LA"):
+            if not is_deep and picture.mode not in ("1", "L", "LA"):
                 red, green, blue = picture.convert("RGB").split()
                 if red.tobytes() != green.tobytes() or green.tobytes() != blue.tobytes():
                     count("have colours, of which the brightness is read")
@@ -145,3 +158,22 @@ def _read(path: Path, changes: dict[str, int], *, square: bool) -> UInt8[np.ndar
         size = max(1, round(SIDE * width / height)), SIDE
         grey = grey.resize(size, Image.Resampling.BILINEAR)
     return np.asarray(grey)
+
+
+def _of_16_bits(path: Path, picture: "Image.Image") -> "Image.Image":
+    """Returns a grey picture of 16 bits with 8.
+
+    Raises:
+      UserError: if it does not say what is white.
+    """
+    from PIL import Image
+
+    levels = np.asarray(picture)
+    if getattr(picture, "tag_v2", {}).get(PHOTOMETRIC) == 0:
+        raise UserError(f"{path} has 16 bits, and 0 is white in it: save it with 8.")
+    if 0 < levels.max() <= 255:
+        raise UserError(
+            f"{path} has 16 bits and no pixel above 255, which may be white or nearly black: save "
+            "it with 8."
+        )
+    return Image.fromarray(np.round(levels / 257).astype(np.uint8))

@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 import threading
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,13 +117,13 @@ def _from_folder(folder: str, verify: bool) -> Source:
     if not os.path.exists(path):  # False, too, where a name is too long
         place = "config.data.dir" if folder else VARIABLE
         raise UserError(f"{given} is not a folder: set {place} to MNIST's folder.")
-    if not path.is_dir() and not (path.is_file() and zipfile.is_zipfile(path)):
+    if has_part(path, "train"):
+        return _read_parts(path, verify=verify)
+    if not path.is_dir():
         raise UserError(
             f"{path} has no parts to train on and to test with: give a folder with both, or an npz "
             "file of x_train, y_train, x_test and y_test."
         )
-    if has_part(path, "train"):
-        return _read_parts(path, verify=verify)
     return read_folder(path, source="dir", verify=verify)
 
 

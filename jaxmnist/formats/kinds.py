@@ -8,6 +8,8 @@ from typing import IO
 HEAD = 1 << 12  # bytes that are looked at
 TORCH, SAFETENSORS = "a file that torch.save wrote", "a safetensors file"
 NPY, IDX_IMAGES = "an array of NumPy (.npy)", "an idx file of images"
+PICKLE, MATLAB = "a pickle (a program, which is never run)", "a MATLAB file"
+SHARDS = "the list of a model's several safetensors files"
 SHOWN = 4  # members of an archive that are named
 # Where they begin, and how; the first that fits.
 MAGICS = (
@@ -23,7 +25,8 @@ MAGICS = (
     (0, b"\x93NUMPY", NPY),
     (0, b"\0\0\x08\x03", IDX_IMAGES),
     (0, b"\0\0\x08\x01", "an idx file of labels"),
-    (0, b"MATLAB 5.0", "a MATLAB file"),
+    (0, b"MATLAB 5.0", MATLAB),
+    (0, b"MATLAB 7.3", "an HDF5 file of MATLAB 7.3 (save it again with `-v7`)"),
     (0, b"PAR1", "a Parquet table"),
     (0, b"ARROW1", "an Arrow table"),
     (0, b"model_checkpoint_path:", "a note of TensorFlow on its checkpoints"),
@@ -68,15 +71,14 @@ def _kind(head: bytes) -> str:
     if head.startswith(OLD_PYTORCH):
         return TORCH
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05" and len(head) > 2:
-        by = "joblib's" if b"joblib" in head else "a"
-        return f"{by} pickle (a program, which is never run)"
+        return PICKLE.replace("a", "joblib's", 1) if b"joblib" in head else PICKLE
     # A version, then the name of the software: both tagged as protocol buffers have it.
     if head[:1] == b"\x08" and head[2:3] == b"\x12" and head[4 : 4 + head[3]].isascii():
         return "an ONNX model"
     if head[:4] == b"PK\3\4":
         return "a zip archive that is cut short"
     if head.lstrip()[:1] == b"{" and b'"weight_map"' in head:
-        return "the list of a model's several safetensors files"
+        return SHARDS
     if head[8:9] == b"{" and not any(head[4:8]):
         return SAFETENSORS
     return ""

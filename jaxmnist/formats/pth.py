@@ -24,15 +24,18 @@ from jaxmnist.formats.kinds import OLD_PYTORCH, TORCH, kind_of
 from jaxmnist.formats.safe_pickle import (
     ORDERED_DICT,
     TENSOR,
+    Array,
     Storage,
+    Tensor,
     describe,
     named_tensors,
     read_pickle,
+    to_numpy,
 )
 from jaxmnist.formats.zip_members import ZIP_ERRORS
 
 LARGEST = 2**30  # bytes that a file may unpack to; the largest published one has 40 million
-LONGEST = 2**20  # bytes of its pickle; with 44 entries it has 4 thousand
+LONGEST = 2**27  # bytes of its pickle: of tensors it has some thousands, of arrays all numbers
 DTYPES = {
     "DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8",
     "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1",
@@ -127,20 +130,24 @@ def _arrays(tree: Any, read: Callable[[Storage], bytes | memoryview]) -> dict[st
     entries = named_tensors(tree)
     if not entries:
         raise UserError(f"{describe(tree)}, and no named tensors: {RESAVE}.")
-    if odd := [name for name, tensor in entries.items() if tensor.storage.kind not in DTYPES]:
-        kind = entries[odd[0]].storage.kind
+    tensors = {name: each for name, each in entries.items() if isinstance(each, Tensor)}
+    if odd := [name for name, tensor in tensors.items() if tensor.storage.kind not in DTYPES]:
+        kind = tensors[odd[0]].storage.kind
         raise UserError(f"its {odd[0]} is a {kind!r}, of numbers that are not read: {RESAVE}.")
-    if (
-        sum(
-            math.prod(tensor.shape) * np.dtype(DTYPES[tensor.storage.kind]).itemsize
-            for tensor in entries.values()
-        )
-        > LARGEST
-    ):
+    sizes = [
+        math.prod(tensor.shape) * np.dtype(DTYPES[tensor.storage.kind]).itemsize
+        for tensor in tensors.values()
+    ]
+    sizes += [len(each.content) for each in entries.values() if isinstance(each, Array)]
+    if sum(sizes) > LARGEST:
         raise ValueError("the tensors are too large")  # one number, repeated over and over
     storages: dict[str, bytes | memoryview] = {}
     state = {}
-    for name, (storage, offset, shape, strides) in entries.items():
+    for name, entry in entries.items():
+        if isinstance(entry, Array):
+            state[name] = to_numpy(entry)
+            continue
+        storage, offset, shape, strides = entry
         if storage.key not in storages:
             storages[storage.key] = read(storage)
         numbers = np.frombuffer(storages[storage.key], DTYPES[storage.kind])

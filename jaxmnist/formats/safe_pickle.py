@@ -1,27 +1,36 @@
-"""An interpreter for the pickles that torch.save writes, which cannot call anything.
+"""An interpreter for pickles of tensors and arrays, such as torch.save writes: it calls nothing.
 
 A pickle is a program. Python's unpickler, even with a list of permitted names, can be made to
 allocate room for billions of objects, or to hash nested tuples for ever. This interpreter knows
-containers, numbers, text and tensors. Whatever else a pickle asks for becomes an `Object`, which
-has the name of what would make it and does nothing; no module is ever imported.
+containers, numbers, text, tensors and arrays of NumPy. Whatever else a pickle asks for becomes an
+`Object`, which has the name of what would make it and does nothing; no module is ever imported.
 """
 
 import pickletools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, NamedTuple
+
+import numpy as np
 
 ORDERED_DICT = "collections.OrderedDict"
 TENSOR = "torch._utils", "_rebuild_tensor_v2"
 TENSORS = {".".join(TENSOR), "torch._utils._rebuild_tensor"}  # the second before PyTorch 0.4
 PARAMETERS = {"torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"}
 WITH_ATTRIBUTES = "torch._tensor._rebuild_from_type_v2"
+# NumPy 2 has other names than NumPy 1; protocol 5 another way than those before.
+ARRAYS = {f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core")}
+BUFFERS = {f"numpy.{core}.numeric._frombuffer" for core in ("core", "_core")}
+ARRAY, DTYPE, ENCODE = "numpy.ndarray", "numpy.dtype", "_codecs.encode"
+NUMBERS = re.compile(r"[biuf]\d")  # kinds of numbers that are read, with their bytes
 TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 VALUES = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 DEEPEST = 20  # containers around a tensor; a module in a module takes two
 LONGEST_NAME = 200  # characters; what has a longer one is left out
 MOST_TEXT = 1 << 24  # characters of all names
+MOST_STEPS = 1 << 20  # of a pickle: one of 50 tensors has 2,000
 SHOWN = 4  # entries of what is described
 
 
@@ -39,6 +48,29 @@ class Tensor(NamedTuple):
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+
+
+@dataclass(eq=False)
+class Dtype:
+    """A type of numbers."""
+
+    kind: str  # such as f4
+    order: str = "<"
+
+
+@dataclass(eq=False)
+class Array:
+    """An array of NumPy as the pickle describes it."""
+
+    dtype: Dtype | None = None
+    shape: tuple[int, ...] = ()
+    by_columns: bool = False
+    content: bytes | bytearray | str = b""  # of a text every character is a byte
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether it holds numbers, and not Python's objects, texts or records."""
+        return bool(self.dtype and NUMBERS.fullmatch(self.dtype.kind))
 
 
 class _Name(NamedTuple):
@@ -71,8 +103,24 @@ def read_pickle(stream: BytesIO) -> tuple[Any, dict[str, Storage]]:
         raise ValueError(f"a damaged pickle, {type(error).__name__}: {error}") from error
 
 
-def named_tensors(tree: Any) -> dict[str, Tensor]:
+def to_numpy(array: Array) -> np.ndarray:
+    """Returns an array's numbers.
+
+    Raises:
+      ValueError: if it holds others than numbers, or not as many as its shape says.
+    """
+    if not array.dtype or not array.has_numbers:
+        raise ValueError("an array of other things than numbers")
+    content = array.content
+    content = content.encode("latin-1") if isinstance(content, str) else content
+    numbers = np.frombuffer(content, np.dtype(array.dtype.order + array.dtype.kind))
+    return numbers.reshape(array.shape, order="F" if array.by_columns else "C")
+
+
+def named_tensors(tree: Any) -> dict[str, Tensor | Array]:
     """Returns all tensors in dictionaries and modules, by the names that a state dict gives them.
+
+    An array of NumPy is one, too.
 
     A tensor of a dictionary in a dictionary is `outer.inner`. What has a number for a name, such as
     the state of an optimizer, or lies in a list, belongs to no state dict.
@@ -80,12 +128,12 @@ def named_tensors(tree: Any) -> dict[str, Tensor]:
     Raises:
       ValueError: if they are too many.
     """
-    found: dict[str, Tensor] = {}
+    found: dict[str, Tensor | Array] = {}
     length = 0
     seen: set[int] = set()  # dictionaries may hold one another, or themselves
 
-    def walk(node: Any, name: str, depth: int) -> Iterator[tuple[str, Tensor]]:
-        if isinstance(node, Tensor):
+    def walk(node: Any, name: str, depth: int) -> Iterator[tuple[str, Tensor | Array]]:
+        if isinstance(node, Tensor) or (isinstance(node, Array) and node.has_numbers):
             if name:
                 yield name, node
         elif isinstance(node, dict | Object) and id(node) not in seen and depth < DEEPEST:
@@ -135,11 +183,15 @@ def _interpret(stream: BytesIO) -> tuple[Any, dict[str, Storage]]:
         return above
 
     argument: Any
-    for opcode, argument, _ in pickletools.genops(stream):
+    for step, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+        if step > MOST_STEPS:
+            raise ValueError(f"its pickle has over {MOST_STEPS:,} steps")
         match opcode.name:
             case "PROTO" | "FRAME" | "STOP":
                 pass
             case "BINUNICODE" | "SHORT_BINUNICODE" | "BINSTRING" | "SHORT_BINSTRING":
+                stack.append(argument)
+            case "BINUNICODE8" | "BINBYTES8" | "BYTEARRAY8":
                 stack.append(argument)
             case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT":
                 stack.append(argument)
@@ -224,6 +276,15 @@ def _call(name: object, arguments: Any) -> Any:
         function, _, inner, _ = arguments
         # Not itself again: each would wrap one more, and the interpreter would recurse.
         return _tensor(*inner[:4]) if _dotted(function) in TENSORS else Object(name.dotted)
+    if name.dotted in ARRAYS and _dotted(arguments[0]) == ARRAY:
+        return Array()  # its content follows
+    if name.dotted in BUFFERS and len(arguments) == 4:
+        content, dtype, shape, order = arguments
+        return _fill(Array(), shape, dtype, order == "F", content)
+    if name.dotted == DTYPE:
+        return Dtype(_text(arguments[0]))
+    if name.dotted == ENCODE:
+        return arguments[0]  # bytes, spelt as a text: it may be a long one, and is not copied here
     return Object(name.dotted)
 
 
@@ -250,6 +311,13 @@ def _tensor(storage: object, offset: object, shape: object, strides: object) -> 
     if not isinstance(storage, Storage) or type(offset) is not int:
         raise ValueError("a tensor without numbers")
     return Tensor(storage, offset, _sizes(shape), _sizes(strides))
+
+
+def _fill(array: Array, shape: object, dtype: object, by_columns: object, content: object) -> Array:
+    if isinstance(dtype, Dtype) and isinstance(content, bytes | bytearray | str):
+        array.shape, array.dtype = _sizes(shape), dtype
+        array.by_columns, array.content = bool(by_columns), content
+    return array  # else it holds objects, and stays without numbers
 
 
 def _sizes(found: object) -> tuple[int, ...]:
@@ -285,6 +353,13 @@ def _set(entries: object, pairs: list[Any]) -> None:
 
 
 def _set_attributes(target: object, state: object) -> None:
+    if isinstance(target, Array) and isinstance(state, tuple):
+        _, shape, dtype, by_columns, content = state
+        _fill(target, shape, dtype, by_columns, content)
+    if isinstance(target, Dtype) and isinstance(state, tuple):
+        target.order = state[1] if state[1] in ("<", ">") else "<"  # bytes have none
+        if any(state[2:5]):
+            target.kind = "records"
     # A dictionary's attributes are not needed. None are copied: they may be set a million times.
     if isinstance(target, Object) and isinstance(state, dict) and not target.attributes:
         target.attributes = state

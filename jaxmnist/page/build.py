@@ -13,8 +13,8 @@ from jaxmnist.reader.forward import StringNetwork
 STATIC = Path(__file__).parent / "static"
 # In the order in which they need each other.
 READER = (
-    "numbers", "morphology", "resample", "picture", "ink", "strokes", "lines", "canvas", "network",
-    "decode", "read", "weights", "worker",
+    "numbers", "morphology", "pieces", "resample", "picture", "ink", "rules", "strokes", "lines",
+    "canvas", "network", "decode", "read", "weights", "worker",
 )  # fmt: skip
 APP = ("pad", "reader", "results", "main")
 IMPORT = re.compile(r"^import .*?;\n", re.MULTILINE | re.DOTALL)

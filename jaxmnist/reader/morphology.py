@@ -1,10 +1,9 @@
-"""Neighbourhoods, runs and connected pieces of pictures: whole numbers in, whole numbers out.
+"""Neighbourhoods of pixels: what is largest, smallest or the mean in a window around each.
 
 Windows are centred, of odd sizes, and end at the edges of the picture.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -69,66 +68,6 @@ def mean_around(image: np.ndarray, size: int) -> Float[np.ndarray, "height width
         counts = (high - low).reshape((-1, 1) if axis == 0 else (1, -1))
         total = (np.take(sums, high, axis) - np.take(sums, low, axis)) / counts
     return total
-
-
-@dataclass(frozen=True)
-class Runs:
-    """The ink of each row in runs of neighbouring pixels, from the top left to the bottom right."""
-
-    row: Int[np.ndarray, " n"]
-    start: Int[np.ndarray, " n"]
-    stop: Int[np.ndarray, " n"]  # the first pixel behind it
-    width: int  # of the picture
-
-    @property
-    def first(self) -> Int[np.ndarray, " n"]:
-        """The number of each run's first pixel among all of the picture."""
-        return self.row * self.width + self.start
-
-
-def find_runs(mask: Mask) -> Runs:
-    """Returns the runs of a mask."""
-    height, width = mask.shape
-    framed = np.zeros((height, width + 2), np.int8)
-    framed[:, 1:-1] = mask
-    steps = np.diff(framed, axis=1).reshape(-1)
-    starts, stops = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
-    return Runs(starts // (width + 1), starts % (width + 1), stops % (width + 1), width)
-
-
-def connect(runs: Runs) -> Int[np.ndarray, " n"]:
-    """Returns for each run the number of its piece, from 0; pieces may touch at no corner.
-
-    Pieces are numbered by their first run.
-    """
-    count = len(runs.row)
-    key = runs.width + 2
-    begins, ends = runs.row * key + runs.start, runs.row * key + runs.stop
-    # Of each run those in the next row that overlap it, or touch it at a corner, lie in a row.
-    low = np.searchsorted(ends, begins + key, "left")
-    high = np.searchsorted(begins, ends + key, "right")
-    each = np.maximum(high - low, 0)
-    upper = np.repeat(np.arange(count), each)
-    lower = np.arange(len(upper)) - np.repeat(each.cumsum() - each, each) + np.repeat(low, each)
-    piece = np.arange(count)
-    while True:
-        least = np.minimum(piece[upper], piece[lower])
-        before = piece.copy()
-        np.minimum.at(piece, before[upper], least)
-        np.minimum.at(piece, before[lower], least)
-        while (piece != piece[piece]).any():
-            piece = piece[piece]
-        if (piece == before).all():
-            return np.unique(piece, return_inverse=True)[1]
-
-
-def paint(runs: Runs, chosen: Bool[np.ndarray, " n"], shape: tuple[int, ...]) -> Mask:
-    """Returns the mask of some runs."""
-    lengths = (runs.stop - runs.start)[chosen]
-    mask = np.zeros(shape[0] * shape[1], bool)
-    starts = np.repeat(runs.first[chosen] - (lengths.cumsum() - lengths), lengths)
-    mask[starts + np.arange(len(starts))] = True
-    return mask.reshape(shape[0], shape[1])
 
 
 def percentile(counts: Int[np.ndarray, " levels"], share: float) -> int:

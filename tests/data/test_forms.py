@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import pickle
 import struct
 import zipfile
 from collections.abc import Callable
@@ -10,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from jaxmnist.cli import main
 from jaxmnist.data import pictures
 from jaxmnist.data.labelled import Labelled, read_labelled
 from jaxmnist.data.sources import Source, load_source
 from jaxmnist.errors import UserError
+from tests.formats.test_malice import nothing_runs
 
 RANDOM = np.random.RandomState(7)
 LABELS = np.arange(30) // 3  # in the order of folders called by their digits
@@ -52,6 +55,7 @@ ARRAYS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
     "int64": (lambda x: x.astype(np.int64), ""),
     "half": (lambda x: (x / 255).astype(np.float16), "floats from 0 to 1 are read, 1 as ink"),
     "floats to 255": (lambda x: x.astype(np.float32), "floats from 0 to 255 are read, 255 as ink"),
+    "floats with fractions": (lambda x: x * 0.9995, "floats from 0 to 255 are read, 255 as ink"),
     "grey as colours": (lambda x: np.stack([x] * 3, -1), "images of shape (28, 28, 3) are read"),
 }
 
@@ -226,6 +230,15 @@ def test_pictures_without_folders_have_no_labels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.images, IMAGES[7:8])
 
 
+@pytest.mark.parametrize("end", ["png", "tif"])
+def test_grey_of_16_bits_is_read_with_8(end: str, tmp_path: Path) -> None:
+    def deep(picture: Image.Image) -> Image.Image:
+        return Image.fromarray(np.asarray(picture).astype(np.uint16) * 257)
+
+    write_pictures(tmp_path, deep, end)
+    assert_read(tmp_path, "its 30 pictures", "30 of them have 16 bits, and are read with 8")
+
+
 def test_other_sizes_are_scaled_to_the_height_of_28_pixels(tmp_path: Path) -> None:
     write_pictures(tmp_path, lambda picture: picture.resize((56, 56), 0), "png")
     # Every pixel four times; a triangle of twice the width shades into the next ones.
@@ -247,11 +260,19 @@ def test_colours_are_read_by_their_brightness_and_that_is_said(tmp_path: Path) -
     assert "have colours, of which the brightness is read" in found.notes[1]
 
 
+def tiff(*pages: Image.Image) -> bytes:
+    data = io.BytesIO()
+    pages[0].save(data, "TIFF", save_all=True, append_images=pages[1:])
+    return data.getvalue()
+
+
 @pytest.mark.parametrize(
     ("picture", "sentence"),
     [
         (Image.new("RGBA", (28, 28)), "transparent in places, which may be ground or ink"),
-        (Image.new("I;16", (28, 28)), "over 8 bits: save it with 8"),
+        (Image.new("I;16", (28, 28), 200), "16 bits and no pixel above 255, which may be white"),
+        (tiff(Image.new("F", (28, 28))), "over 16 bits: save it with 8"),
+        (tiff(Image.new("L", (28, 28)), Image.new("L", (28, 28))), "has several pages"),
         (Image.new("L", (4097, 4097)), "has over 16,777,216 pixels: give the digit alone"),
         (b"\x89PNG\r\n\x1a\n", r"is not a readable picture \(Unidentified"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 28 28\n", "is not a readable picture"),
@@ -271,7 +292,9 @@ def test_pictures_that_cannot_be_taken(picture: object, sentence: str, tmp_path:
 def test_damaged_pictures_are_refused_or_read(tmp_path: Path) -> None:
     """Every byte in turn, of every format; nothing else than a UserError comes out."""
     refused = 0
-    for end in sorted({suffix for suffix in pictures.SUFFIXES if suffix not in (".jpeg", ".ppm")}):
+    for end in sorted(
+        {suffix for suffix in pictures.SUFFIXES if suffix not in (".jpeg", ".ppm", ".tiff")}
+    ):
         path = tmp_path / f"a{end}"
         Image.fromarray(IMAGES[0]).save(path)
         content = path.read_bytes()
@@ -313,9 +336,15 @@ def test_files_that_were_unpacked_into_folders_of_their_names(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "content", "kind"),
     [
-        ("mnist.mat", b"MATLAB 5.0 MAT-file", "a MATLAB file"),
-        ("mnist.pkl", b"\x80\x04\x95aaaa", r"a pickle \(a program, which is never run\)"),
+        (
+            "mnist.mat",
+            b"MATLAB 7.3 MAT-file",
+            "an HDF5 file of MATLAB 7.3 .save it again with `-v7",
+        ),
+        ("mnist.pkl", b"\x80\x04\x95aaaa", r"a pickle \(a program, .*, damaged, "),
         ("mnist.pkl.gz", gzip.compress(b"\x80\x02]q", mtime=0), "gzipped, and inside is a pickle"),
+        ("list.pkl", pickle.dumps([1, 2]), "which is never run.*, it holds a list"),
+        ("dates.pkl", pickle.dumps({"x": np.array(["a"])}), r"it holds 'x' \(array\)"),
         ("mnist.parquet", b"PAR1aaaa", "a Parquet table"),
         ("mnist.h5", b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
         ("labels", bytes([0, 0, 8, 1]), "an idx file of labels"),
@@ -327,6 +356,98 @@ def test_files_of_other_kinds_are_named(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=rf"{kind}.*, and no file of images that is read: name a"):
         read_labelled(tmp_path / name, 1)
+
+
+# ---- MATLAB's files, and pickles ----
+
+FEW = {"images": IMAGES[:3], "labels": LABELS[:3]}
+BY_COLUMNS = {
+    "images": IMAGES.transpose(0, 2, 1).reshape(-1, 784),
+    "labels": LABELS[:, None].astype(float),
+}
+MATS: dict[str, tuple[dict[str, object], list[str]]] = {
+    "EMNIST": (
+        {"dataset": {"train": FEW, "test": BY_COLUMNS, "mapping": np.eye(2)}},
+        ["test_images and test_labels are taken", "read column by column, as MATLAB writes them"],
+    ),
+    "mldata's": (
+        {"data": ROWS.T, "label": LABELS[None].astype(float), "note": "text"},
+        ["data and labels are taken", "its columns are read as images", SHAPE],
+    ),
+    "an array for each digit": (
+        {f"test{digit}": rows for digit, rows in enumerate(ROWS.reshape(10, 3, 784))},
+        ["test0 to test9 are taken for images, whose names are their labels", SHAPE],
+    ),
+    "one-hot": (
+        {"train_x": ROWS[:3], "test_x": ROWS, "test_y": np.eye(10)[LABELS]},
+        ["test_x and test_y are taken", SHAPE, "read as one-hot"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MATS)
+@pytest.mark.parametrize("packed", [True, False])
+def test_files_of_matlab(kind: str, packed: bool, tmp_path: Path) -> None:
+    variables, said = MATS[kind]
+    savemat(tmp_path / "x.mat", variables, do_compression=packed)
+    assert_read(tmp_path / "x.mat", *said)
+
+
+def test_damaged_files_of_matlab_are_refused_or_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.mat"
+    savemat(path, {"dataset": {"test": {"images": ROWS[:2], "labels": LABELS[:2, None]}}})
+    content, refused = path.read_bytes(), 0
+    for place in range(len(content)):
+        if place < 600 or place % 97 == 0:  # headers, and some of the numbers
+            path.write_bytes(
+                content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :]
+            )
+            try:
+                read_labelled(path, 1)
+            except UserError:
+                refused += 1
+    assert refused > 100
+    for end in range(0, len(content), 61):
+        path.write_bytes(content[:end])
+        with pytest.raises(UserError):
+            read_labelled(path, 1)
+
+
+ALL = (IMAGES, LABELS)
+SOME = (IMAGES[:3], LABELS[:3])
+THEANO = tuple((np.float32(x.reshape(-1, 784) / 256), y) for x, y in (SOME, SOME, ALL))
+TAKEN = "x_test and y_test are taken"
+PICKLES: dict[str, tuple[object, list[str]]] = {
+    "Theano's": (THEANO, [TAKEN, "its numbers are 256ths", SHAPE]),
+    "Keras's": ((SOME, ALL), [TAKEN]),
+    "in lists": ([list(SOME), [np.asfortranarray(IMAGES), LABELS.astype(">i4")]], [TAKEN]),
+    "by names": (
+        {"training_images": ROWS[:3], "test_images": ROWS, "test_labels": LABELS},
+        ["test_images and test_labels are taken", SHAPE],
+    ),
+    "by short names": (
+        {"train_img": ROWS[:3], "test_img": ROWS, "test_label": LABELS},
+        ["test_images and test_labels are taken", SHAPE],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", PICKLES)
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_pickles(kind: str, protocol: int, tmp_path: Path) -> None:
+    content, said = PICKLES[kind]
+    pickled = pickle.dumps(content, protocol)
+    (tmp_path / "mnist.pkl").write_bytes(pickled)
+    assert_read(tmp_path / "mnist.pkl", *said)
+    (tmp_path / "mnist.pkl.gz").write_bytes(gzip.compress(pickled, 1))
+    assert_read(tmp_path / "mnist.pkl.gz", *said)
+
+
+def test_pickles_of_digits_do_not_run(tmp_path: Path) -> None:
+    with nothing_runs(tmp_path / "ran") as pickled:
+        (tmp_path / "x.pkl").write_bytes(pickled)
+        with pytest.raises(UserError, match=r"it asks for '\w+\.mkdir', and no file of images"):
+            read_labelled(tmp_path / "x.pkl", 1)
 
 
 # ---- to train on ----
@@ -343,6 +464,17 @@ def write_parts(form: str, place: Path, source: Source) -> Path:
         }
         np.savez(place / "mnist.npz", **named)
         return place / "mnist.npz"
+    if form == "mat":
+        named = {
+            f"{n}_{axis}": a for n, (x, y) in arrays.items() for axis, a in (("x", x), ("y", y))
+        }
+        savemat(place / "mnist.mat", named)
+        return place / "mnist.mat"
+    if form == "pickle":  # the training digits in two parts, as Theano had them
+        (x, y), test = arrays["train"], arrays["test"]
+        content = pickle.dumps(((x[:9], y[:9]), (x[9:], y[9:]), test))
+        (place / "mnist.pkl.gz").write_bytes(gzip.compress(content, 1))
+        return place / "mnist.pkl.gz"
     for name, (x, y) in arrays.items():
         if form == "npy":
             np.save(place / f"{name}_images.npy", x)
@@ -365,7 +497,7 @@ def small() -> Source:
     return Source(train, test, "dir", official=False)
 
 
-@pytest.mark.parametrize("form", ["npz", "npy", "csv", "pictures"])
+@pytest.mark.parametrize("form", ["npz", "npy", "csv", "pictures", "mat", "pickle"])
 def test_every_form_with_two_parts_can_be_trained_on(
     form: str, small: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

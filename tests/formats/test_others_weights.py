@@ -88,6 +88,11 @@ FORMS: dict[str, tuple[Any, str]] = {  # what torch.save is given, and what is s
     "a whole model": (NET, "model_3."),
     "a whole model in parallel": (torch.nn.DataParallel(NET), r"by its entries module\.\*"),
     "a whole model in a checkpoint": ({"epoch": 3, "model": NET}, r"by its entries model\.\*"),
+    "arrays of NumPy": ({name: tensor.numpy() for name, tensor in STATE.items()}, "model_3."),
+    "arrays in a checkpoint": (
+        {"net": {n: t.numpy() for n, t in STATE.items()}, "names": np.array(["a"], object)},
+        r"by its entries net\.\*",
+    ),
     "before batches were counted": (
         {name: tensor for name, tensor in STATE.items() if "num_batches" not in name},
         "counted no batches, which is taken as 0",
@@ -170,10 +175,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "a list": ([STATE], "it holds a list, and no named tensors: load it"),
     "an optimizer alone": (OPTIMIZER.state_dict(), r"'param_groups' \(list\), and no named"),
-    "arrays of NumPy": (
-        {name: tensor.numpy() for name, tensor in STATE.items()},
-        r"'conv1\.weight' \(numpy.*_reconstruct\).*, and no named tensors",
-    ),
+    "arrays of texts": ({"a": np.array(["b"])}, r"it holds 'a' \(array\), and no named tensors"),
     "complex numbers": ({"a": torch.zeros(3, dtype=torch.complex64)}, "a 'ComplexFloatStorage'"),
     "sparse": ({"a": torch.eye(3).to_sparse()}, r"'a' \(torch\._utils\._rebuild_sparse_tensor\)"),
     "text": ("hello", "it holds a str, and no named"),
@@ -221,10 +223,6 @@ OTHERS: dict[str, tuple[bytes, str]] = {
     "model.pth.gz": (gzip.compress(zipped("x/data.pkl")), "gzipped, and inside is a zip archive"),
     "lfs.pth": (b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS"),
     "page.pth": (b"<!DOCTYPE html>\n<html>", "a web page, saved in the file's place"),
-    "model.safetensors.index.json": (
-        json.dumps({"metadata": {}, "weight_map": {"a": "b"}}).encode(),
-        "the list of a model's several safetensors files",
-    ),
 }
 
 
@@ -241,6 +239,33 @@ def test_files_of_other_software_are_named(
     # The negative control: as many other bytes, under another name.
     (tmp_path / "x").write_bytes(b"_" * len(content))
     assert kind_of(tmp_path / "x") == ""
+
+
+def shards(folder: Path, **changed: str) -> Path:
+    """Writes a network in two files and their list, in which some entries may be changed."""
+    files = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+    names = [list(STATE)[:9], list(STATE)[9:]]
+    for file, own in zip(files, names, strict=True):
+        save_file({name: STATE[name] for name in own}, folder / file, metadata={"format": "pt"})
+    where = {name: file for file, own in zip(files, names, strict=True) for name in own}
+    path = folder / "model.safetensors.index.json"
+    path.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": where | changed}))
+    return path
+
+
+def test_safetensors_in_several_files(expected: Any, tmp_path: Path) -> None:
+    assert_equal(load(shards(tmp_path)), expected)
+    for changed, sentence in (
+        ({"conv9": "model-00001-of-00002.safetensors"}, "says that conv9 is in model-00001.*not"),
+        ({"conv9": "model-00003.safetensors"}, "model-00003.safetensors does not exist"),
+        ({"conv9": "../other.safetensors"}, "does not say in which files beside it"),
+        ({"conv9": 3}, "does not say in which files beside it"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            load(shards(tmp_path, **changed))
+    (tmp_path / "x.json").write_text('{"weight_map": [')
+    with pytest.raises(UserError, match="does not say in which files"):
+        load(tmp_path / "x.json")
 
 
 def test_sound_weights_are_told_by_their_content(tmp_path: Path) -> None:

@@ -6,17 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from jaxmnist.reader.morphology import (
-    closed,
-    connect,
-    dilate,
-    erode,
-    find_runs,
-    mean_around,
-    opened,
-    paint,
-    percentile,
-)
+from jaxmnist.reader.morphology import closed, dilate, erode, mean_around, opened, percentile
+from jaxmnist.reader.pieces import connect, find_runs, paint
 
 SIDES = st.sampled_from([1, 2, 3, 7, 16, 33])
 SIZES = st.sampled_from([1, 3, 5, 9, 41])  # of windows; the last is larger than most pictures

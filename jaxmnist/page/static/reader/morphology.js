@@ -1,7 +1,5 @@
-// Neighbourhoods, runs and connected pieces of pictures {data, width, height}.
+// Neighbourhoods of pixels in pictures {data, width, height}: what is largest, smallest or the mean.
 // Windows are centred, of odd sizes, and end at the edges of the picture; masks hold 0 and 1.
-
-import { searchSorted } from "./numbers.js";
 
 export function newMask(like) {
   return { data: new Uint8Array(like.data.length), width: like.width, height: like.height };
@@ -120,60 +118,4 @@ function meanAlong(data, length, lines, size, step, stride) {
     }
   }
   return found;
-}
-
-// Returns the ink of each row in runs of neighbouring pixels, from the top left to the bottom right.
-export function findRuns({ data, width, height }) {
-  const row = [];
-  const start = [];
-  const stop = [];
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      if (!data[y * width + x]) continue;
-      const first = x;
-      while (x < width && data[y * width + x]) x++;
-      row.push(y);
-      start.push(first);
-      stop.push(x);
-    }
-  }
-  return { row, start, stop, width };
-}
-
-// Returns for each run the number of its piece, from 0; pieces touch at no corner.
-export function connect({ row, start, stop, width }) {
-  const parent = row.map((_, i) => i);
-  const root = (i) => {
-    while (parent[i] !== i) i = parent[i] = parent[parent[i]];
-    return i;
-  };
-  const key = width + 2;
-  const begins = row.map((y, i) => y * key + start[i]);
-  const ends = row.map((y, i) => y * key + stop[i]);
-  for (let i = 0; i < row.length; i++) {
-    const low = searchSorted(ends, begins[i] + key);
-    const high = searchSorted(begins, ends[i] + key, true);
-    for (let j = low; j < high; j++) {
-      const [a, b] = [root(i), root(j)];
-      parent[Math.max(a, b)] = Math.min(a, b);
-    }
-  }
-  const numbers = new Map();
-  return row.map((_, i) => {
-    const first = root(i);
-    if (!numbers.has(first)) numbers.set(first, numbers.size);
-    return numbers.get(first);
-  });
-}
-
-// Returns the mask of the runs, each by its number, that a test accepts.
-export function paint(runs, like, test) {
-  const mask = newMask(like);
-  for (let i = 0; i < runs.row.length; i++) {
-    if (test(i)) {
-      const first = runs.row[i] * runs.width;
-      mask.data.fill(1, first + runs.start[i], first + runs.stop[i]);
-    }
-  }
-  return mask;
 }
