@@ -175,7 +175,7 @@ def _number(name: str) -> int:
     return int(parts[1]) if inside else 0
 
 
-def _whole_checkpoints(names: Iterable[str]) -> set[int]:
+def _whole_checkpoints(names: set[str]) -> set[int]:
     ends = {f"{CHECKPOINTS}/{_number(name)}/{CHECKSUMS}": _number(name) for name in names}
     return {ends[name] for name in names if name in ends}
 

@@ -1,6 +1,6 @@
 """How long a step takes and what it holds, from a few constants; docs/scaling.md explains them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -81,15 +81,19 @@ class Constants:
         return kept + self.fixed_bytes[recipe] + point.shard * self.example_bytes[recipe]
 
 
-def fit(points: Iterable[Point]) -> Constants:
+def fit(points: Sequence[Point]) -> Constants:
     """Takes the constants from the points that are marked for it.
 
     Each recipe needs two with one seed on one device, with different batches; one of a
     population on two devices; and one of a batch on two.
     """
     marked = [point for point in points if point.fitted]
-    example, update = {}, {}
-    data, seed, activations, fixed = {}, {}, {}, {}
+    example: dict[str, float] = {}
+    update: dict[str, float] = {}
+    data: dict[str, float] = {}
+    seed: dict[str, float] = {}
+    activations: dict[str, float] = {}
+    fixed: dict[str, float] = {}
     for recipe in {point.recipe for point in marked}:
         lone = [point for point in marked if point.recipe == recipe and point.lone]
         sizes = [point.batch for point in lone]
