@@ -8,7 +8,8 @@
 The config is a path, or the name of a recipe that comes with the package, such as seq:tiny; what
 follows the colon is one of its variants. `jaxmnist train seq:tiny` is the same job.
 Started again with the same --workdir, an unfinished run goes on where it was and a finished one is
-only reported. The last line on stdout is the path of summary.json.
+only reported. The last line on stdout is the path of summary.json. --store=s3://bucket/runs/seq (or
+gs://) keeps a copy of the run folder there, from which another machine can go on.
 
 Ctrl-C or SIGTERM: the run saves where it is, even in the middle of an epoch, and leaves. The exit
 code is 0, 2 if something has to be fixed first, 130 after Ctrl-C, 143 after SIGTERM.

@@ -35,19 +35,23 @@ class Job:
 
     config: Config
     workdir: Path
+    store: str = ""  # address of a copy of the run folder; none if empty
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
-    """Defines `--config` and `--workdir`; overrides of single fields are flags of their own."""
+    """Defines the flags of a job; overrides of single fields are flags of their own."""
     recipe = "recipe: NAME or FILE.py, with :VARIANT if you like, such as seq:tiny"
     flags.DEFINE_string("config", "", recipe, flag_values)
     flags.DEFINE_string(
         "workdir", "", "run folder; default: runs/<config>[-<variant>]", flag_values
     )
+    flags.DEFINE_string(
+        "store", "", "copy of the run folder in an object store, s3://... or gs://...", flag_values
+    )
 
 
 def parse(arguments: Sequence[str], flag_values: flags.FlagValues) -> Job:
-    """Reads a command line, program name first: a recipe, `--workdir`, `--config.FIELD=VALUE`.
+    """Reads a command line, program name first: a recipe, flags, `--config.FIELD=VALUE`.
 
     Raises:
       UserError: if a flag, the recipe or a field cannot be used, and what to do.
@@ -68,7 +72,11 @@ def parse(arguments: Sequence[str], flag_values: flags.FlagValues) -> Job:
     if positional:
         raise UserError(f"'{positional[0]}' is not a flag: set a field as --config.FIELD=VALUE.")
     wanted, workdir = resolve(name, overrides), str(flag_values["workdir"].value)
-    return Job(wanted, user_path(workdir) if workdir else default_workdir(name))
+    return Job(
+        wanted,
+        user_path(workdir) if workdir else default_workdir(name),
+        str(flag_values["store"].value),
+    )
 
 
 def resolve(name: str, overrides: Mapping[str, str | None]) -> Config:
@@ -99,9 +107,11 @@ def run(job: Job) -> None:
     with stop_on_signal() as stop:  # first: imports and JAX take seconds, and may be interrupted
         configure_jax()
         import_tensorboardx()
+        from jaxmnist.run.store import Store
         from jaxmnist.training import train
 
-        train(job.config, job.workdir, stop=stop)
+        store = Store(job.store) if job.store else None
+        train(job.config, job.workdir, stop=stop, store=store)
     print(job.workdir / "summary.json")
 
 

@@ -20,7 +20,9 @@ examples:
 
 Started again with the same --workdir, an unfinished run goes on where it was and a finished one is
 only reported. The last line on stdout is the path of summary.json. Ctrl-C or SIGTERM saves and
-leaves, with exit code 130 or 143. `python launch.py --config=CONFIG` is the same job.
+leaves, with exit code 130 or 143. --store=s3://bucket/runs/seq (or gs://) keeps a copy of the run
+folder there, from which another machine can go on. `python launch.py --config=CONFIG` is the same
+job.
 
 fields, with their defaults:
 """
@@ -163,6 +165,9 @@ def make_parser() -> Parser:
     )
     train.add_argument("config", metavar="CONFIG[:VARIANT]", help="a recipe's name, or its file")
     train.add_argument("--workdir", metavar="DIR", help="default: runs/<config>[-<variant>]")
+    train.add_argument(
+        "--store", metavar="URL", help="a copy of the run folder: s3://bucket/... or gs://..."
+    )
     train.add_argument("--config.FIELD", metavar="VALUE", help="any of the fields below")
 
     sweep = verb("sweep", "train combinations of fields, and find the best one", SWEEP)

@@ -29,6 +29,7 @@ from jaxmnist.run.folder import RunFolder
 from jaxmnist.run.lock import locked
 from jaxmnist.run.progress import Pacer, Progress, rates
 from jaxmnist.run.signals import StopRequest
+from jaxmnist.run.store import Store
 from jaxmnist.run.summary import (
     Summary,
     describe,
@@ -63,6 +64,7 @@ class Run:
     train_data: Dataset  # on the device
     validation: ExampleList
     folder: RunFolder
+    store: Store | None  # of a copy of the folder
     stop: StopRequest
     timer: Timer
 
@@ -83,7 +85,13 @@ class Run:
         return "loss" if by_loss else self.experiment.task.metric
 
 
-def train(config: Config, workdir: str | Path, *, stop: StopRequest | None = None) -> Summary:
+def train(
+    config: Config,
+    workdir: str | Path,
+    *,
+    stop: StopRequest | None = None,
+    store: Store | None = None,
+) -> Summary:
     """Trains a configuration, tests it once and writes a run folder.
 
     An unfinished run in `workdir` is resumed, a finished one is only reported.
@@ -92,17 +100,22 @@ def train(config: Config, workdir: str | Path, *, stop: StopRequest | None = Non
       config: what to train.
       workdir: the run folder.
       stop: asks the run to save and leave, if somebody calls it; default: nobody does.
+      store: of a copy of the run folder, which a folder that is behind it is brought up to.
 
     Returns:
       The content of `summary.json`.
 
     Raises:
-      UserError: if configuration, data or folder cannot be used, or every seed diverges.
+      UserError: if configuration, data, folder or store cannot be used, or every seed diverges.
       Interrupted: if it was asked to stop; what was learnt until then is saved.
     """
     timer, commit = Timer(), git_commit()  # now, as the source tree may change during the run
     folder = RunFolder(Path(workdir), config)
+    if store and store.fetch(folder):
+        print(f"{folder.path} was brought up to its copy in {store.url}", flush=True)
     if (finished := finished_summary(folder)) is not None:
+        if store:
+            store.push(folder.path)
         print(f"{folder.path} holds a finished run: nothing is repeated.\n{describe(finished)}")
         return finished
 
@@ -114,7 +127,9 @@ def train(config: Config, workdir: str | Path, *, stop: StopRequest | None = Non
         folder.refuse_others()  # another run may have come while the digits were loaded
         if before := folder.epochs_before():
             print(f"{folder.path} is trained longer: {config.epochs} epochs, not {before}")
-        run, state = set_up(experiment, folder, stop or StopRequest(), timer)
+        if store:  # now, rather than after an epoch, it says whether it can be written
+            store.push(folder.path)
+        run, state = set_up(experiment, folder, store, stop or StopRequest(), timer)
         state, history = fit(run, state)
         print("evaluating on test digits ...", flush=True)
         trim_heap()
@@ -129,11 +144,17 @@ def train(config: Config, workdir: str | Path, *, stop: StopRequest | None = Non
             folder.path, summary.epochs, accuracies, folder.path / "plots" / "predictions.png"
         )
         folder.write("summary.json", summary.to_json())
+        if store:
+            store.push(folder.path)
     return summary
 
 
 def set_up(
-    experiment: Experiment, folder: RunFolder, stop: StopRequest, timer: Timer
+    experiment: Experiment,
+    folder: RunFolder,
+    store: Store | None,
+    stop: StopRequest,
+    timer: Timer,
 ) -> tuple[Run, TrainState]:
     """Compiles, and puts the state and the digits on the device."""
     config, task, splits = experiment.config, experiment.task, experiment.splits
@@ -160,7 +181,7 @@ def set_up(
     )
     evaluator = Evaluator(task, experiment.network, experiment.mesh)
     data = experiment.train_data()
-    return Run(experiment, fns, evaluator, data, validation, folder, stop, timer), state
+    return Run(experiment, fns, evaluator, data, validation, folder, store, stop, timer), state
 
 
 def fit(run: Run, state: TrainState) -> tuple[TrainState, History]:
@@ -321,6 +342,11 @@ def save(
         seconds=run.timer.seconds(),
     )
     checkpoint.save(run.checkpoints, state, record)
+    if run.store:
+        try:
+            run.store.push(run.folder.path)
+        except UserError as error:  # the next save tries again
+            print(f"warning: saved on this disk only: {error}", flush=True)
 
 
 def check_outcome(run: Run, state: TrainState, step: int, history: History) -> None:

@@ -71,7 +71,7 @@ def messages() -> list[tuple[str, int, str]]:
 
 def flags_of(verb: str) -> set[str]:
     if verb == "train":
-        return {"workdir", "config", "help"}
+        return {"workdir", "store", "config", "help"}
     (verbs,) = (a for a in make_parser()._actions if isinstance(a, argparse._SubParsersAction))
     if verb == "cli":
         return {flag for each in verbs.choices for flag in flags_of(each) if each != "train"}

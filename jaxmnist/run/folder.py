@@ -50,15 +50,27 @@ class RunFolder:
         """
         path = self.path / "config.json"
         if path.exists():
-            stored = read_json(path)
-            changes = self._differences(path, stored)
-            if changes and not self._goes_on(path, stored):
-                raise UserError(
-                    f"{self.path} belongs to another configuration, which differs in {changes}: "
-                    "give another workdir."
-                )
+            self.refuse_other(read_json(path), self.path, "workdir")
         elif self.path.exists() and {file.name for file in self.path.iterdir()} - BEGUN:
             raise UserError(f"{self.path} is not empty and not a run folder: give another workdir.")
+
+    def refuse_other(self, stored: Mapping[str, Any], place: Path | str, kind: str) -> None:
+        """Checks that a configuration that is stored somewhere is that of this run.
+
+        Args:
+          stored: the content of a `config.json`.
+          place: where it is stored.
+          kind: what another place would be called.
+
+        Raises:
+          UserError: if it is not.
+        """
+        changes = self._differences(place, stored)
+        if changes and not self._goes_on(place, stored):
+            raise UserError(
+                f"{place} belongs to another configuration, which differs in {changes}: give "
+                f"another {kind}."
+            )
 
     def create(self) -> None:
         """Creates the folder with its `config.json`, unless they are there.
@@ -174,21 +186,21 @@ class RunFolder:
             raise UserError(f"{path} is of another configuration: {REPEAT_THE_END}.")
         return summary
 
-    def _goes_on(self, path: Path, stored: Mapping[str, Any]) -> bool:
+    def _goes_on(self, place: Path | str, stored: Mapping[str, Any]) -> bool:
         """Returns whether this run is a stored one with more epochs, which its schedule allows."""
         before = stored.get("epochs")
         if type(before) is not int or not 0 < before < self.config.epochs:
             return False
-        same = not self._differences(path, {**stored, "epochs": self.config.epochs})
+        same = not self._differences(place, {**stored, "epochs": self.config.epochs})
         return same and self.config.schedule.name in ENDLESS
 
-    def _differences(self, path: Path, stored: Mapping[str, Any]) -> str:
+    def _differences(self, place: Path | str, stored: Mapping[str, Any]) -> str:
         """Returns how a stored configuration differs from this run's; empty if it does not."""
         here = flatten(json.loads(json.dumps(to_dict(self.config))))
         try:
             there = flatten(upgrade(stored))
         except RecursionError:  # groups in groups in groups
-            raise UserError(f"{path} is damaged: {START_AGAIN}.") from None
+            raise UserError(f"{place} is damaged: {START_AGAIN}.") from None
         differing = sorted(
             field
             for field in (there.keys() | here.keys()) - LOCATION_FIELDS
@@ -212,16 +224,32 @@ def read_json(path: Path, fix: str = START_AGAIN) -> dict[str, Any]:
       UserError: if it is missing or damaged.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: {path.parent} is not a run folder.") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): check it.") from None
+    return parse_json(content, path, fix)
+
+
+def parse_json(content: bytes, place: Path | str, fix: str = START_AGAIN) -> dict[str, Any]:
+    """Parses a JSON file of a run folder.
+
+    Args:
+      content: of the file.
+      place: where it lies.
+      fix: what to do if it is damaged.
+
+    Raises:
+      UserError: if it is damaged.
+    """
+    try:
+        tree = json.loads(content.decode())
     except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is damaged: {fix}.")
-    return content
+        tree = None
+    if not isinstance(tree, dict):
+        raise UserError(f"{place} is damaged: {fix}.")
+    return tree
 
 
 def _unusable(path: Path, reason: str | None) -> UserError:
