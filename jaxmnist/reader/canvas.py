@@ -12,7 +12,7 @@ from jaxmnist.constants import SIDE
 from jaxmnist.reader.ink import Ink
 from jaxmnist.reader.lines import Line
 from jaxmnist.reader.morphology import Grey, dilate
-from jaxmnist.reader.resample import resize
+from jaxmnist.reader.resample import resize_columns, resize_rows
 from jaxmnist.reader.strokes import Stroke, Strokes
 
 DIGIT = 20  # pixels of the canvas: the height of a digit
@@ -55,10 +55,15 @@ def _resampled(
     """Returns pieces with pixels that are `scale` old ones wide, from a corner outside them."""
     # As much ground around as the new pixels reach.
     spare = int(np.ceil(max(scale * SIDE, -left))) + 2
-    framed = np.pad(pieces, spare)
-    x, y = left + spare, top + spare
-    right, bottom = min(x + width * scale, framed.shape[1]), min(y + SIDE * scale, len(framed))
-    return resize(framed, width, SIDE, (x, y, right, bottom))
+    height, old_width = pieces.shape
+    framed = np.zeros((height, old_width + 2 * spare), np.uint8)
+    framed[:, spare:-spare] = pieces
+    right = min(left + spare + width * scale, old_width + 2 * spare)
+    # Rows of ground stay what they are, so they are added when columns are few.
+    narrow = np.zeros((height + 2 * spare, width), np.uint8)
+    narrow[spare:-spare] = resize_columns(framed, width, left + spare, right)
+    bottom = min(top + spare + SIDE * scale, height + 2 * spare)
+    return resize_rows(narrow, SIDE, top + spare, bottom)
 
 
 def _levelled(strength: Grey, found: Strokes, line: Line) -> tuple[Grey, int]:

@@ -25,10 +25,10 @@ def decode(logits: Float[np.ndarray, "columns 11"]) -> tuple[list[Digit], float]
     shifted = logits - logits.max(1, keepdims=True)
     log_probs = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     best = log_probs.argmax(1)
+    confidences = np.exp(log_probs.max(1)).tolist()
     found: list[Digit] = []
     before = BLANK
-    for column, label in enumerate(best.tolist()):
-        confidence = float(np.exp(log_probs[column, label]))
+    for column, (label, confidence) in enumerate(zip(best.tolist(), confidences, strict=True)):
         if label != BLANK and label == before:
             last = found[-1]
             found[-1] = last._replace(confidence=max(last.confidence, confidence), last=column)
@@ -44,13 +44,13 @@ def _probability(log_probs: Float[np.ndarray, "columns 11"], string: list[int]) 
     # differ (Graves et al., 2006, section 4.1).
     states = np.full(2 * len(string) + 1, BLANK)
     states[1::2] = string
-    skips = np.zeros(len(states), bool)
-    skips[3::2] = states[3::2] != states[1:-2:2]
-    ahead = np.full(len(states), -np.inf)
-    ahead[:2] = log_probs[0, states[:2]]
-    for column in log_probs[1:]:
-        one, two = np.full((2, len(states)), -np.inf)
-        one[1:], two[2:] = ahead[:-1], ahead[:-2]
-        two[~skips] = -np.inf
-        ahead = np.logaddexp(np.logaddexp(ahead, one), two) + column[states]
+    no_skip = np.full(len(states), -np.inf)
+    no_skip[3::2][states[3::2] != states[1:-2:2]] = 0
+    framed = np.full(2 + len(states), -np.inf)  # with two states before the first
+    ahead, one, two = framed[2:], framed[1:-1], framed[:-2]
+    columns = log_probs[:, states].astype(np.float64)
+    ahead[:2] = columns[0, :2]
+    for column in columns[1:]:
+        # What is added lies in memory of its own: `ahead` overlaps the two others.
+        ahead[:] = np.logaddexp(np.logaddexp(ahead, one), two + no_skip) + column
     return float(np.exp(np.logaddexp.reduce(ahead[-2:])))

@@ -57,7 +57,9 @@ class StringNetwork:
             x = _convolve(x, conv.kernel)
             if number == 0:
                 x = _max_pool(x)
-            x = np.maximum(x * conv.factor + conv.bias, 0)
+            x *= conv.factor
+            x += conv.bias
+            np.maximum(x, 0, out=x)
         x = _convolve(x, last.kernel) * last.factor + last.bias
         # Two columns of logits for each of the map's.
         return x.reshape(len(x), -1, DIGITS + 1)
@@ -122,13 +124,14 @@ def _local_contrast(x: Maps) -> Maps:
     """Makes canvases independent of polarity, brightness and contrast: `layers.LocalContrast`."""
     x = x - x.mean((1, 2), keepdims=True)
     mean = _mean_around(x.mean(1, keepdims=True), 2, COLUMNS)
-    square = _mean_around(np.square(x).mean(1, keepdims=True), 2, COLUMNS)
+    squares = np.square(x)
+    square = _mean_around(squares.mean(1, keepdims=True), 2, COLUMNS)
     variance = np.maximum(square - np.square(mean), 0)
-    whole = np.square(x).mean((1, 2), keepdims=True)
+    whole = squares.mean((1, 2), keepdims=True)
     scale = 1 / np.sqrt(variance + LEAST**2 * whole + LEAST_VARIANCE)
     plain = (x - mean) * scale
     flat = (x - _mean_around(_mean_around(x, 1, PIXELS), 2, PIXELS)) * scale
-    sign = np.where((flat**3).mean((1, 2), keepdims=True) < 0, -1, 1)
+    sign = np.where((flat * flat * flat).mean((1, 2), keepdims=True) < 0, -1, 1)
     return np.concatenate([plain * sign, flat * sign], axis=3).astype(np.float32)
 
 
@@ -150,8 +153,8 @@ def _space_to_depth(x: Maps) -> Maps:
 
 
 def _max_pool(x: Maps) -> Maps:
-    batch, height, width, features = x.shape
-    return x.reshape(batch, height // 2, 2, width // 2, 2, features).max((2, 4))
+    rows = np.maximum(x[:, ::2], x[:, 1::2])
+    return np.maximum(rows[:, :, ::2], rows[:, :, 1::2])
 
 
 def _convolve(x: Maps, kernel: Float[np.ndarray, "rows columns features out"]) -> Maps:
@@ -163,8 +166,13 @@ def _convolve(x: Maps, kernel: Float[np.ndarray, "rows columns features out"]) -
     framed = np.zeros((batch, height + 2 * down, width + 2 * side, features), x.dtype)
     framed[:, down : down + height, side : side + width] = x
     height += 2 * down - rows + 1
-    windows = np.empty((batch, height, width, rows, columns, features), x.dtype)
-    for row, column in np.ndindex(rows, columns):
-        windows[..., row, column, :] = framed[:, row : row + height, column : column + width]
+    windows = np.empty((batch, height, width, rows, columns * features), x.dtype)
+    # The columns of a kernel lie side by side in the map: they are copied at once.
+    strides = (*framed.strides[:3], x.itemsize)
+    for row in range(rows):
+        start = row * framed.strides[1]
+        windows[:, :, :, row] = np.ndarray(
+            (batch, height, width, columns * features), x.dtype, framed, start, strides
+        )
     flat = windows.reshape(-1, rows * columns * features)
     return (flat @ kernel.reshape(-1, out)).reshape(batch, height, width, out)

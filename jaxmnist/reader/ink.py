@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int
 from PIL import Image
 
-from jaxmnist.reader.morphology import Grey, closed, erode, mean_around, percentile
+from jaxmnist.reader.morphology import Grey, closed, erode, histogram, mean_around, percentile
 from jaxmnist.reader.picture import Picture
 from jaxmnist.reader.resample import resize
 
@@ -54,11 +54,14 @@ def find_ink(page: Page) -> Ink:
     """
     coarse = _coarse(page.light, COARSE)
     dim = DIM if page.ink_is_dark else 0.0  # a table is darker than a page, seldom than a board
-    thickness = _thickness(_ink(coarse, _paper(coarse, WIDEST * min(coarse.shape)), dim))
+    noise = _noise(coarse)
+    thickness = _thickness(_ink(coarse, _paper(coarse, WIDEST * min(coarse.shape)), dim, noise))
     clearance = min(CLEARANCE * thickness + 2, max(coarse.shape))
+    paper = _paper(coarse, clearance)
+    if coarse is page.light:
+        return _ink(coarse, paper, dim, noise)
     height, width = page.light.shape
-    wide = resize(_paper(coarse, clearance), width, height)
-    return _ink(page.light, wide, dim)
+    return _ink(page.light, resize(paper, width, height), dim, _noise(page.light))
 
 
 def ink_level(noise: float, strength: Grey) -> int | None:
@@ -66,7 +69,7 @@ def ink_level(noise: float, strength: Grey) -> int | None:
 
     None: there is no ink.
     """
-    counts = np.bincount(strength.reshape(-1), minlength=256)
+    counts = histogram(strength)
     counts[: int(max(3 * noise, FAINTEST / 2)) + 1] = 0
     if counts.sum() < 4 or not counts[FAINTEST:].any():
         return None
@@ -84,18 +87,22 @@ def _otsu(counts: Int[np.ndarray, "256"]) -> int:
     return int(np.argmax(apart)) if apart.any() else int(np.flatnonzero(counts)[0]) // 2
 
 
-def _ink(light: Grey, paper: Grey, dim: float) -> Ink:
+def _ink(light: Grey, paper: Grey, dim: float, noise: float) -> Ink:
     """Returns the ink: the share of the paper's light that is missing, in shadows, too."""
-    light_paper = percentile(np.bincount(paper[::4, ::4].reshape(-1)), LIGHTEST)
-    whole = np.maximum(paper, max(DARKEST, round(dim * light_paper))).astype(np.uint16)
-    left = (light.astype(np.uint16) * 255 + whole // 2) // whole
-    strength = 255 - np.minimum(left, 255)
-    counts = np.bincount(strength[::2, ::2].reshape(-1), minlength=256)
+    light_paper = percentile(histogram(paper[::4, ::4]), LIGHTEST)
+    whole = np.maximum(paper, max(DARKEST, round(dim * light_paper)))
+    # Floats are divided several at once; of whole numbers below 2**16 the quotient is exact enough.
+    left = light.astype(np.float32)
+    left *= 255
+    left += whole >> 1
+    left /= whole
+    strength = 255 - np.minimum(left, 255, out=left).astype(np.uint8)
+    counts = histogram(strength[::2, ::2])
     if counts[:FIBRES].sum() > 0.1 * counts.sum():
         counts[FIBRES:] = 0  # there may be more table than paper
-    strength -= np.minimum(strength, percentile(counts, 0.5))
+    strength -= np.minimum(strength, np.uint8(percentile(counts, 0.5)))
     # The same noise of the light is more of a share of it on darker paper.
-    return Ink(strength.astype(np.uint8), _noise(light) * 255 / float(np.median(whole[::4, ::4])))
+    return Ink(strength, noise * 255 / float(np.median(whole[::4, ::4])))
 
 
 def _thickness(ink: Ink) -> float:
@@ -134,7 +141,7 @@ def _grey(pixels: np.ndarray) -> Grey:
 def _clearness(grey: Grey) -> float:
     """Returns how far strokes stand out, in units of the noise between neighbours."""
     away = np.abs(grey - mean_around(grey, max(3, min(grey.shape) // 4 | 1)))
-    strokes = percentile(np.bincount(np.round(away).astype(int).reshape(-1)), 0.98)
+    strokes = percentile(histogram(np.round(away).astype(np.uint8)), 0.98)
     return strokes / (_noise(grey) + 5)
 
 
@@ -148,11 +155,10 @@ def _noise(grey: Grey) -> float:
 
 def _difference(grey: Grey, step: int) -> float:
     """Returns the standard deviation of noise, from pixels so many columns apart."""
-    rows = grey[::2].astype(np.int16)
-    apart = np.abs(rows[:, step:] - rows[:, :-step])
-    if not apart.size:
+    one, other = grey[::2, step:], grey[::2, :-step]
+    if not one.size:
         return 0.0
-    counts = np.bincount(apart.reshape(-1))
+    counts = histogram(np.maximum(one, other) - np.minimum(one, other))
     middle = percentile(counts, 0.5)
     # Between two levels: most differences are 0 or 1, and noise is not.
     below = counts[:middle].sum()
@@ -169,7 +175,7 @@ def _ink_is_dark(grey: Grey) -> bool:
     inset = min(grey.shape) // 16  # a frame may run along the edge itself
     page = grey[inset : grey.shape[0] - inset, inset : grey.shape[1] - inset]
     rim = np.concatenate([page[0], page[-1], page[:, 0], page[:, -1]])
-    counts = np.bincount(grey.reshape(-1), minlength=256)
+    counts = histogram(grey)
     low, high = percentile(counts, 0.01), percentile(counts, 0.99)
     bright = (2 * float(np.median(rim)) - low - high) / max(high - low, 1)  # from -1 to 1
     return BRIGHT_RIM * bright > skewness
@@ -179,7 +185,8 @@ def _skewness(grey: Grey, window: int) -> float:
     """Returns how far few pixels are much lighter than their neighbours; negative: darker."""
     away = grey - mean_around(grey, window)
     spread = mean_around(np.square(away), window)
-    return float(((away / np.sqrt(spread + 0.04 * spread.mean() + 6)) ** 3).mean())
+    away /= np.sqrt(spread + 0.04 * spread.mean() + 6)
+    return float((away * away * away).mean())
 
 
 def _paper(light: Grey, widest: float) -> Grey:
@@ -197,5 +204,7 @@ def _filled(grey: Grey, size: int) -> Grey:
     # Windows that end at the edge fill darker light there, too: it goes on beyond it, as a stroke
     # that the edge cuts does not.
     half = size // 2
-    beyond = closed(np.pad(grey, half, mode="edge"), size, size)[half:-half, half:-half]
+    rows, columns = (np.arange(-half, side + half).clip(0, side - 1) for side in grey.shape)
+    framed = np.take(np.take(grey, rows, 0), columns, 1)
+    beyond = closed(framed, size, size)[half:-half, half:-half]
     return np.where(beyond < CUT * plain, plain, beyond)

@@ -26,7 +26,7 @@ class Line:
     strokes: tuple[Stroke, ...]
     large: tuple[Stroke, ...]  # those that say where the line is
 
-    @property
+    @cached_property
     def box(self) -> Box:
         boxes = np.array([stroke.box for stroke in self.strokes])
         left, top = boxes[:, :2].min(0)
@@ -79,14 +79,16 @@ def find_lines(found: Strokes) -> list[Line]:
 
 def _is_part(stroke: Stroke, large: list[Stroke], size: float) -> bool:
     """Returns whether a stroke is a bar above or below another, or a piece broken off from it."""
-    gap = NEAR if stroke.height < FLAT * size else BROKEN_OFF
+    height = stroke.height
+    gap = NEAR if height < FLAT * size else BROKEN_OFF
     for other in large:
+        if height >= SHORTER * other.height:
+            continue  # so it is with most pairs
         low, high = max(stroke.box[0], other.box[0]), min(stroke.box[2], other.box[2])
         top, bottom = min(stroke.box[1], other.box[1]), max(stroke.box[3], other.box[3])
         if (
-            stroke.height < SHORTER * other.height
-            and high - low > min(stroke.width, other.width) / 2
-            and bottom - top - stroke.height - other.height < gap * size
+            high - low > min(stroke.width, other.width) / 2
+            and bottom - top - height - other.height < gap * size
             and bottom - top < TWO_LINES * size
         ):
             return True

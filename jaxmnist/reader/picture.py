@@ -57,11 +57,7 @@ def from_image(image: Image.Image, name: str = "the picture") -> Picture:
     Raises:
       UserError: if it is too large, or its file is damaged.
     """
-    if image.width * image.height > MOST_PIXELS:
-        raise UserError(
-            f"{name} has {image.width} x {image.height} pixels: make it smaller than "
-            f"{MOST_PIXELS // 1_000_000} million."
-        )
+    _check_size(image.width, image.height, name)
     with _sentences(name):
         width, part = image.width, _part(max(image.size))
         image.draft(None, (max(width // part, 1), max(image.height // part, 1)))
@@ -73,6 +69,16 @@ def from_image(image: Image.Image, name: str = "the picture") -> Picture:
     if factor > 1:
         plain = plain.reduce(factor)
     return Picture(np.asarray(plain), scale * factor, notes)
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    if not width * height:
+        raise UserError(f"{name} has {width} x {height} pixels: give one that has some.")
+    if width * height > MOST_PIXELS:
+        raise UserError(
+            f"{name} has {width} x {height} pixels: make it smaller than "
+            f"{MOST_PIXELS // 1_000_000} million."
+        )
 
 
 def _part(longest: int) -> int:
@@ -113,7 +119,16 @@ def from_array(array: np.ndarray) -> Picture:
     Raises:
       UserError: if it is of another form, or not finite.
     """
-    array = np.asarray(array)
+    kind = type(array).__name__
+    try:
+        array = np.asarray(array)
+    except ValueError:
+        raise UserError(
+            "a picture is a path, a Pillow image or an array, and this one has rows of different "
+            "lengths: fill them up."
+        ) from None
+    if array.ndim == 0:
+        raise UserError(f"a picture is a path, a Pillow image or an array, not of type {kind}.")
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3) or array.shape[2:] not in ((), (2,), (3,), (4,)) or not array.size:
@@ -123,6 +138,7 @@ def from_array(array: np.ndarray) -> Picture:
         )
     if array.dtype.kind not in "buif":
         raise UserError(f"a picture holds numbers, and this array {array.dtype}.")
+    _check_size(array.shape[1], array.shape[0], "the picture")  # before there are several of it
     if array.dtype != np.uint8 or array.max() <= 1:
         values = array.astype(np.float64)
         if not np.isfinite(values).all() or values.min() < 0:

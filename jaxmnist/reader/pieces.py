@@ -26,11 +26,12 @@ class Runs:
 def find_runs(mask: Mask) -> Runs:
     """Returns the runs of a mask."""
     height, width = mask.shape
-    framed = np.zeros((height, width + 2), np.int8)
+    framed = np.zeros((height, width + 2), bool)
     framed[:, 1:-1] = mask
-    steps = np.diff(framed, axis=1).reshape(-1)
-    starts, stops = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
-    return Runs(starts // (width + 1), starts % (width + 1), stops % (width + 1), width)
+    # A row begins and ends without ink, so every second change is the start of a run.
+    changes = np.flatnonzero(framed[:, 1:] != framed[:, :-1])
+    row, place = np.divmod(changes, width + 1)
+    return Runs(row[::2], place[::2], place[1::2], width)
 
 
 def connect(runs: Runs) -> Int[np.ndarray, " n"]:
@@ -56,15 +57,21 @@ def connect(runs: Runs) -> Int[np.ndarray, " n"]:
         while (piece != piece[piece]).any():
             piece = piece[piece]
         if (piece == before).all():
-            return np.unique(piece, return_inverse=True)[1]
+            is_first = piece == np.arange(count)
+            return (is_first.cumsum() - 1)[piece]
+
+
+def pixels_of(first: Int[np.ndarray, " n"], lengths: Int[np.ndarray, " n"]) -> np.ndarray:
+    """Returns the numbers of all pixels of runs, among all of the picture."""
+    pixels = np.repeat(first - (lengths.cumsum() - lengths), lengths)
+    pixels += np.arange(len(pixels))
+    return pixels
 
 
 def paint(runs: Runs, chosen: Bool[np.ndarray, " n"], shape: tuple[int, ...]) -> Mask:
     """Returns the mask of some runs."""
-    lengths = (runs.stop - runs.start)[chosen]
     mask = np.zeros(shape[0] * shape[1], bool)
-    starts = np.repeat(runs.first[chosen] - (lengths.cumsum() - lengths), lengths)
-    mask[starts + np.arange(len(starts))] = True
+    mask[pixels_of(runs.first[chosen], (runs.stop - runs.start)[chosen])] = True
     return mask.reshape(shape[0], shape[1])
 
 
@@ -72,6 +79,7 @@ def paint(runs: Runs, chosen: Bool[np.ndarray, " n"], shape: tuple[int, ...]) ->
 class Pieces:
     """All ink of a mask, in pieces that hang together; they are numbered by their first run."""
 
+    mask: Mask
     runs: Runs
     piece: Int[np.ndarray, " runs"]  # the number of each run's piece, from 0
     boxes: Int[np.ndarray, "pieces 4"]
@@ -84,7 +92,7 @@ def find_pieces(mask: Mask, strength: Grey) -> Pieces:
     runs = find_runs(mask)
     piece = connect(runs)
     if not len(piece):
-        return Pieces(runs, piece, *(np.zeros(s, int) for s in ((0, 4), 0, 0)))
+        return Pieces(mask, runs, piece, *(np.zeros(s, int) for s in ((0, 4), 0, 0)))
     order = np.argsort(piece, kind="stable")
     starts = np.flatnonzero(np.diff(piece[order], prepend=-1))
     boxes = [
@@ -99,6 +107,7 @@ def find_pieces(mask: Mask, strength: Grey) -> Pieces:
     amounts = np.add.reduceat(flat, ends, dtype=np.int64)[::2]
     peaks = np.maximum.reduceat(flat, ends)[::2]
     return Pieces(
+        mask,
         runs,
         piece,
         np.stack(boxes, axis=1),

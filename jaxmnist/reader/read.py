@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 from PIL import Image
 
 from jaxmnist.constants import SIDE
@@ -141,24 +142,29 @@ def _line_reading(
     # A column of logits is two of the canvas.
     middles = [digit.first + digit.last + 1 for digit in digits]
     cuts = [0, *((a + b) // 2 for a, b in pairwise(middles)), last + 1]
+    # Of each number of a stroke, whether it is one of the line; the last stands for all above.
+    is_own = np.zeros(max(stroke.number for stroke in line.strokes) + 2, bool)
+    is_own[[stroke.number for stroke in line.strokes]] = True
     found = []
     for digit, start, stop in zip(digits, cuts[:-1], cuts[1:], strict=True):
         ink = start + np.flatnonzero(canvas.pixels[:, start:stop].max(0, initial=0) > INK)
         ends = (ink[0], ink[-1]) if ink.size else (min(start, last), min(max(stop - 1, 0), last))
         left, right = (canvas.columns[end] for end in ends)
-        box = _ink_box(seen, line, left, right)
+        box = _ink_box(seen, line, is_own, left, right)
         found.append(DigitReading(digit.digit, digit.confidence, _scaled(box, scale)))
     text = "".join(str(each.digit) if each.confidence >= KNOWN else UNKNOWN for each in found)
     return LineReading(text, confidence, _scaled(line.box, scale), tuple(found))
 
 
-def _ink_box(seen: Seen, line: Line, left: float, right: float) -> Box:
+def _ink_box(
+    seen: Seen, line: Line, is_own: Bool[np.ndarray, " numbers"], left: float, right: float
+) -> Box:
     """Returns the box of a line's ink between two places."""
     x0 = max(int(left), 0)
     x1 = max(int(np.ceil(right)), x0 + 1)
     top, bottom = line.box[1], line.box[3]
     labels = seen.writing.strokes.labels[top:bottom, x0:x1]
-    rows = np.flatnonzero(np.isin(labels, [stroke.number for stroke in line.strokes]).any(1))
+    rows = np.flatnonzero(is_own.take(labels, mode="clip").any(1))
     if rows.size:
         top, bottom = top + int(rows[0]), top + int(rows[-1]) + 1
     return x0, top, x1, bottom

@@ -27,7 +27,7 @@ def without_lines(mask: Mask, strength: Grey) -> tuple[Pieces, dict[str, None]]:
         mask = paint(found.runs, ~frames[found.piece], mask.shape)
         notes["The frame is left out."] = None
     ruled = _rules(mask)
-    if ruled.any():
+    if ruled is not None:
         mask = mask & ~ruled
         notes["Ruled lines are taken out."] = None
     return (find_pieces(mask, strength) if notes else found), notes
@@ -61,15 +61,17 @@ def _frames(found: Pieces) -> Bool[np.ndarray, " pieces"]:
     return hollow
 
 
-def _rules(mask: Mask) -> Mask:
+def _rules(mask: Mask) -> Mask | None:
     """Returns ruled and squared lines, but for where a stroke crosses them."""
     if max(mask.shape) < SMALLEST_PAGE:
-        return np.zeros_like(mask)
-    across = np.ascontiguousarray(mask.T)
-    return _level_rules(mask) | _level_rules(across).T
+        return None
+    level, upright = _level_rules(mask), _level_rules(np.ascontiguousarray(mask.T))
+    found = [each for each in (level, None if upright is None else upright.T) if each is not None]
+    ruled = np.logical_or.reduce(found) if found else None
+    return ruled if ruled is not None and ruled.any() else None
 
 
-def _level_rules(mask: Mask) -> Mask:
+def _level_rules(mask: Mask) -> Mask | None:
     """Returns lines that run along the rows: thin, long, and on to an edge."""
     width = mask.shape[1]
     thickest = max(3, max(mask.shape) // 130)
@@ -79,7 +81,7 @@ def _level_rules(mask: Mask) -> Mask:
     is_long = lengths >= step
     gap = 2 * step + 1
     if lengths[is_long].sum() < RULE * width * step / (step + gap):  # too little for one line
-        return np.zeros_like(mask)
+        return None
     long = paint(runs, is_long, mask.shape)
     thick = opened(mask, thickest + 1 + thickest % 2, 1)
     # Of a line that is a little oblique or dotted there are many runs.
@@ -97,7 +99,7 @@ def _level_rules(mask: Mask) -> Mask:
     is_broken = is_level & (right - left >= BROKEN * width) & (from_edge <= 0.02 * width)
     is_rule |= is_rule.any() & is_broken
     if not is_rule.any():
-        return np.zeros_like(mask)
+        return None
     ruled = paint(pieces.runs, is_rule[pieces.piece], mask.shape)
     ruled = (ruled | _parallel(mask, _slope(pieces, is_rule), thickest)) & mask & ~thick
     # Where there is ink both above and below the line, a stroke crosses it.

@@ -7,7 +7,7 @@ from jaxtyping import Int
 
 from jaxmnist.reader.ink import Ink, ink_level
 from jaxmnist.reader.morphology import Mask, dilate, erode
-from jaxmnist.reader.pieces import Pieces, paint
+from jaxmnist.reader.pieces import Pieces, paint, pixels_of
 from jaxmnist.reader.rules import without_lines
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two are outside
@@ -70,10 +70,9 @@ def find_strokes(ink: Ink) -> Strokes:
         return nothing
     # Lines go first: they join the writing to what is outside.
     found, notes = without_lines(strength > level, strength)
-    outside = _outside(found, strength.shape)
-    if outside.any():
-        kept = paint(found.runs, np.ones(len(found.piece), bool), strength.shape) & ~outside
-        strength = np.where(outside | ((strength > level) & ~kept), 0, strength).astype(np.uint8)
+    outside = _outside(found)
+    if outside is not None:
+        strength = np.where(outside | ((strength > level) & ~found.mask), 0, strength)
         level = ink_level(ink.noise, strength)
         if level is None:
             return nothing
@@ -101,12 +100,10 @@ def find_strokes(ink: Ink) -> Strokes:
 
 
 def _labels(found: Pieces, shape: tuple[int, ...]) -> Int[np.ndarray, "height width"]:
-    labels = np.zeros(shape, np.int32)
-    every = np.ones(len(found.piece), bool)
-    labels[paint(found.runs, every, shape)] = np.repeat(
-        found.piece + 1, found.runs.stop - found.runs.start
-    )
-    return labels
+    labels = np.zeros(shape[0] * shape[1], np.int32)
+    lengths = found.runs.stop - found.runs.start
+    labels[pixels_of(found.runs.first, lengths)] = np.repeat(found.piece + 1, lengths)
+    return labels.reshape(shape[0], shape[1])
 
 
 def _edges(box: Box, shape: tuple[int, ...]) -> int:
@@ -115,32 +112,37 @@ def _edges(box: Box, shape: tuple[int, ...]) -> int:
     return sum((left <= 0, top <= 0, right >= shape[1], bottom >= shape[0]))
 
 
-def _outside(found: Pieces, shape: tuple[int, int]) -> Mask:
+def _outside(found: Pieces) -> Mask | None:
     """Returns what comes in from the edge and is no stroke: the table, a shadow, a frame.
 
     If nothing else is there, it is what was written, larger than the picture.
     """
-    nothing = np.zeros(shape, bool)
+    shape = found.mask.shape
     outside = []
     for number, (left, top, right, bottom) in enumerate(found.boxes.tolist()):
         edges = _edges((left, top, right, bottom), shape)
         if not edges:
             continue
-        if edges > 2:
-            outside.append(number)
-            continue
         share = max((right - left) / shape[1], (bottom - top) / shape[0])
-        own = paint(found.runs, found.piece == number, shape)[top:bottom, left:right]
-        thick = round(THICKEST * max(own.shape) + 3) | 1
-        framed = np.pad(own, thick // 2)  # a square has to fit in altogether
-        if (edges > 1 and share > 0.5) or erode(framed, thick, thick).any():
+        if edges > 2 or (edges > 1 and share > 0.5) or _is_thick(found, number):
             outside.append(number)
     if not outside:
-        return nothing
+        return None
     rim = 2 * max(3, max(shape) // 60) + 1  # its edge is blurred
     away = dilate(paint(found.runs, np.isin(found.piece, outside), shape), rim, rim)
-    mask = paint(found.runs, np.ones(len(found.piece), bool), shape)
-    return nothing if (mask & ~away).sum() < LITTLE * mask.sum() else away
+    rest, ink = np.count_nonzero(found.mask & ~away), np.count_nonzero(found.mask)
+    return None if rest < LITTLE * ink else away
+
+
+def _is_thick(found: Pieces, number: int) -> bool:
+    """Returns whether a square that is wider than strokes of its size fits into a piece."""
+    left, top, right, bottom = found.boxes[number].tolist()
+    thick = round(THICKEST * max(right - left, bottom - top) + 3) | 1
+    if min(right - left, bottom - top) < thick:
+        return False
+    own = paint(found.runs, found.piece == number, found.mask.shape)[top:bottom, left:right]
+    half = thick // 2  # the square has to fit in altogether
+    return bool(erode(own, thick, thick)[half:-half, half:-half].any())
 
 
 def _typical(strokes: list[Stroke], found: Pieces, shape: tuple[int, ...]) -> tuple[float, float]:

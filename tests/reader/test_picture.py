@@ -5,6 +5,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -229,11 +230,19 @@ def test_masks_of_nought_and_one_are_black_and_white() -> None:
         (np.full((5, 5), -1), "from 0 on"),
         (np.full((5, 5), 70_000), "up to 65,535, and this array up to 70000"),
         (np.full((5, 5), 300.0), "up to 255, and this array up to 300"),
+        (None, "not of type NoneType"),
+        ([[1, 2], [3]], "rows of different lengths"),
+        (np.broadcast_to(np.float32(1), (1 << 20, 1 << 20)), "pixels: make it smaller than 178"),
     ],
 )
-def test_what_is_no_picture_is_refused(array: np.ndarray, words: str) -> None:
+def test_what_is_no_picture_is_refused(array: Any, words: str) -> None:
     with pytest.raises(UserError, match=words):
         from_array(array)
+
+
+def test_an_image_without_pixels_is_refused() -> None:
+    with pytest.raises(UserError, match="has 0 x 5 pixels: give one that has some"):
+        look(Image.new("L", (0, 5)))
 
 
 def test_what_cannot_be_opened_is_told_in_a_sentence(tmp_path: Path) -> None:
