@@ -4,6 +4,9 @@
   python launch.py --config=configs/seq.py:tiny             the whole path in seconds
   python launch.py --config=configs/seq.py --config.seed=7  any of the fields below
   python launch.py --config=configs/seq.py --workdir=DIR    another run folder than runs/seq
+  python launch.py --config=configs/seq.py --distributed    on all hosts of a Slurm or TPU job
+  python launch.py --config=configs/seq.py --coordinator=HOST:PORT --num_processes=2 --process_id=0
+                                                            and 1, on two hosts by themselves
 
 The config is a path, or the name of a recipe that comes with the package, such as seq:tiny; what
 follows the colon is one of its variants. `jaxmnist train seq:tiny` is the same job.

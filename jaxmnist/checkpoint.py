@@ -5,6 +5,9 @@
       record.json                 what belongs to the state: history, data, time
       checksums.json              SHA-256 of every file above
 
+Of a state that lies on devices of several processes Orbax writes each one's part in that process;
+the rest, and the names, are the writer's. All of them see the same folder.
+
 Orbax's CheckpointManager does not keep the promises of docs/recovery.md. Tried with 0.12.8: from a
 file with one flipped bit it restores wrong numbers without an error, and it syncs neither its
 metadata nor its renames to the disk. So names, syncs, checksums and keep rules are here.
@@ -30,6 +33,7 @@ import orbax.checkpoint as ocp
 
 from jaxmnist.errors import UserError
 from jaxmnist.files import atomic_remove, atomic_rename, atomic_write, can_sync, partial_path
+from jaxmnist.sharding import is_writer, largest, wait_for_all
 from jaxmnist.state import TrainState
 from jaxmnist.typed_json import from_json
 
@@ -71,28 +75,32 @@ def save(folder: Path, state: TrainState, record: Record) -> None:
     Raises:
       UserError: if the disk does not take it; the checkpoints before it are untouched then.
     """
-    numbers = _numbers(folder)
-    target = folder / str(numbers[-1] + 1 if numbers else 1)
+    numbers = _numbers(folder) if is_writer() else []
+    (number,) = largest([numbers[-1] + 1 if numbers else 1])
+    target = folder / str(number)
     partial = partial_path(target)
     try:
-        folder.mkdir(exist_ok=True)
-        for leftover in folder.glob(partial_path(Path("*")).name):
-            atomic_remove(leftover)
-        partial.mkdir()
+        if is_writer():
+            folder.mkdir(exist_ok=True)
+            for leftover in folder.glob(partial_path(Path("*")).name):
+                atomic_remove(leftover)
+            partial.mkdir()
+        wait_for_all("the checkpoint has a folder")
         with _orbax() as orbax, _syncs_that_work(partial):
             orbax.save(partial.absolute() / "state", args=ocp.args.StandardSave(_on_host(state)))
-        atomic_write(partial / "record.json", json.dumps(dataclasses.asdict(record)))
-        atomic_write(partial / "checksums.json", json.dumps(_checksums(partial), indent=2))
-        atomic_rename(partial, target)
-        for number in _superfluous(folder):
-            atomic_remove(folder / str(number))
+        if is_writer():
+            atomic_write(partial / "record.json", json.dumps(dataclasses.asdict(record)))
+            atomic_write(partial / "checksums.json", json.dumps(_checksums(partial), indent=2))
+            atomic_rename(partial, target)
+            for old in _superfluous(folder):
+                atomic_remove(folder / str(old))
     # Orbax and TensorStore report a full disk as exceptions of many types; only those whose text
     # says so become a sentence, any other is a bug and propagates.
     except Exception as error:
         shutil.rmtree(partial, ignore_errors=True)  # makes room again
         if (fault := _disk_fault(error)) is None:
             raise
-        rest = "resume from the one before" if numbers else "start again, as none was saved"
+        rest = "resume from the one before" if number > 1 else "start again, as none was saved"
         raise UserError(
             f"the checkpoint {target} cannot be written ({fault}): fix it and rerun to {rest}."
         ) from error
@@ -139,8 +147,10 @@ def restore_latest(
                 "nothing in it was changed, and rerun to resume."
             ) from error
         if found:
-            for each in damaged:  # out of the way of those to come
-                each.rename(_free_name(each))
+            wait_for_all("a checkpoint is read")
+            if is_writer():
+                for each in damaged:  # out of the way of those to come
+                    each.rename(_free_name(each))
             return found
         warning = f"warning: the checkpoint {path} is damaged ({flaw})"
         log(f"{warning}: trying the one before it" if number != oldest else warning)
@@ -154,13 +164,19 @@ def restore_latest(
 
 
 def _on_host(state: TrainState) -> TrainState:
-    """Returns a state with all arrays but the keys as NumPy's; on a CPU they may be views."""
+    """Returns a state with what this process has whole as NumPy's arrays, all but the keys.
+
+    On a CPU they may be views. What lies in parts in several processes stays on the devices.
+    """
+
     # Of arrays on devices Orbax writes a slice for every device: compiling those slices took more
     # than a second, and cutting them twice as long as writing.
-    host: TrainState = jax.tree.map(
-        lambda leaf: leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf),
-        state,
-    )
+    def on_host(leaf: jax.Array) -> Any:
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        is_whole = leaf.is_fully_addressable or leaf.is_fully_replicated
+        return np.asarray(leaf) if is_whole and not is_key else leaf
+
+    host: TrainState = jax.tree.map(on_host, state)
     return host
 
 

@@ -254,6 +254,10 @@ class Config(Group):
     layout: Literal["auto", "chwn", "nhwc"] = choice(
         "auto", "of arrays in memory; auto: chwn on a CPU, else nhwc", "auto", "chwn", "nhwc"
     )
+    batch_norm: Literal["global", "shard"] = choice(
+        "global", "what a batch is normalised over: all of it, or the shard that a device has",
+        "global", "shard",
+    )  # fmt: skip
     seed: int = whole(0, "root of all randomness in training", 0, MAX_SEED)
     num_seeds: int = whole(1, "train seeds seed .. seed+num_seeds-1 in one program", 1, 10_000)
     init_from: str = text(

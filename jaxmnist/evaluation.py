@@ -22,7 +22,17 @@ from jaxmnist.generate.augment import normalise
 from jaxmnist.generate.examples import ExampleKeys
 from jaxmnist.models.network import Network, Weights
 from jaxmnist.rng import Stream, stream_key, stream_keys
-from jaxmnist.sharding import batch_axis, make_mesh, map_seeds, put_on_device, shard_by_seed
+from jaxmnist.sharding import (
+    batch_axis,
+    even_batch,
+    join_batch,
+    make_mesh,
+    map_seeds,
+    own_examples,
+    put_on_device,
+    shard_by_seed,
+    to_host,
+)
 from jaxmnist.tasks import Predictions, Scores, Task
 from jaxmnist.xla import MANY_KERNELS
 
@@ -47,11 +57,23 @@ class ExampleList:
     seed: int
     streams: tuple[Stream, Stream]
 
-    def batches(self, batch_size: int, suite: str, epoch: int = 0) -> Iterator[Batch]:
-        """Yields the examples in batches of one size; the last one repeats the last example."""
+    def batches(
+        self, batch_size: int, suite: str, epoch: int = 0, mesh: Mesh | None = None
+    ) -> Iterator[Batch]:
+        """Yields the examples in batches of one size; the last one repeats the last example.
+
+        Args:
+          batch_size: examples in each.
+          suite: of the list.
+          epoch: that a suite's own randomness depends on.
+          mesh: over whose devices batches are spread, of which each process makes what its own
+            need; default: whole ones on the default device.
+        """
+        own = own_examples(mesh, batch_size) if mesh else slice(None)
         for start in range(0, self.count, batch_size):
             numbers = np.minimum(start + np.arange(batch_size), self.count - 1)
-            yield self._batch(numbers, suite, epoch)
+            batch = self._batch(numbers[own], suite, epoch)
+            yield join_batch(batch, mesh, batch_size) if mesh else batch
 
     def _batch(self, numbers: Int[np.ndarray, " batch"], suite: str, epoch: int) -> Batch:
         return _make_batch(
@@ -134,10 +156,9 @@ class Evaluator:
           mesh: over which networks and batches are spread; default: one network on all devices.
         """
         self.task, self.architecture = task, network.architecture
-        self.batch_size = EVAL_BATCH_SIZE
-        if jax.default_backend() != "cpu":
-            self.batch_size = EVAL_BATCH_SIZE_ACCELERATOR
-        self.mesh = mesh or make_mesh(1, self.batch_size)
+        size = EVAL_BATCH_SIZE if jax.default_backend() == "cpu" else EVAL_BATCH_SIZE_ACCELERATOR
+        self.mesh = mesh or make_mesh(1, size)
+        self.batch_size = even_batch(self.mesh, size)
         self._forward = partial(
             _forward,
             network=network,
@@ -173,15 +194,15 @@ class Evaluator:
         for images, labels in batches:
             in_flight.append(self._forward(weights, images, labels, answer=answer))
             if len(in_flight) > 1:  # the device works on a batch while the last one is read
-                done.append(jax.tree.map(np.asarray, in_flight.pop(0)))
-        done += jax.tree.map(np.asarray, in_flight)
+                done.append(to_host(in_flight.pop(0)))
+        done += to_host(in_flight)
         return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *done)
 
     def predict_list(
         self, weights: Weights, examples: ExampleList, suite: str
     ) -> list[Predictions]:
         """Returns the predictions of every network on one suite of a list."""
-        batches = examples.batches(self.batch_size, suite)
+        batches = examples.batches(self.batch_size, suite, mesh=self.mesh)
         return self.predict(weights, batches, examples.count)
 
     def score(self, weights: Weights, examples: ExampleList, suite: str) -> list[Scores]:
@@ -227,7 +248,7 @@ def score_every_epoch(
     """Returns the accuracy of every epoch's weights of every seed."""
     # Each is one network more on the axis of seeds.
     networks = jax.tree.map(
-        lambda leaf: np.asarray(leaf)[:, :epochs].reshape(-1, *leaf.shape[2:]), every_epoch
+        lambda leaf: leaf[:, :epochs].reshape(-1, *leaf.shape[2:]), to_host(every_epoch)
     )
     scores = evaluator.score(networks, examples, "clean")
     return np.array([score[evaluator.task.metric] for score in scores]).reshape(-1, epochs)

@@ -1,9 +1,11 @@
 """From a configuration to compiled functions: the one set-up for training, benchmark and speedrun.
 
 `jit`, donation and the mapping over seeds are applied here and in evaluation.py, to pure functions
-of one seed. Training is compiled ahead of time, so that it cannot compile again later: a call with
-other shapes is an error. Equal configurations give equal specs, which are static arguments here: a
-second run in one process, of another seed for one, finds what the first has compiled.
+of one seed. What enters is placed by sharding.py, and under each `jit` is its `map_seeds`, which
+says how arguments and results lie on the mesh. Training is compiled ahead of time, so that it
+cannot compile again later: a call with other shapes is an error. Equal configurations give equal
+specs, which are static arguments here: a second run in one process, of another seed for one, finds
+what the first has compiled.
 """
 
 import time
@@ -13,7 +15,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.stages import Compiled, Lowered
@@ -28,7 +29,14 @@ from jaxmnist.models.summary import layer_rows
 from jaxmnist.models.zoo import SEQUENCE_MODELS, SYSTEM_MODELS, create_network
 from jaxmnist.optim import Mode, make_optimizer, make_schedule
 from jaxmnist.runtime import trim_heap
-from jaxmnist.sharding import batch_axis, make_mesh, map_seeds, put_on_device, shape_structs
+from jaxmnist.sharding import (
+    batch_axis,
+    make_mesh,
+    map_seeds,
+    put_on_device,
+    shape_structs,
+    shard_by_seed,
+)
 from jaxmnist.shipped import find_weights
 from jaxmnist.state import TrainState, init_state
 from jaxmnist.steps import EarlyStopping, TrainSpec, end_epoch, steps_per_epoch, train_steps
@@ -87,10 +95,11 @@ class Experiment:
         )
         schedules = [self.spec.schedule.init(rate) for rate in self.config.learning_rates]
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *schedules)
+        stacked = shard_by_seed(stacked, self.mesh)
 
         def init_all(seed: int) -> TrainState:
-            seeds = jnp.array(replace(self.config, seed=seed).seeds, jnp.int32)
-            states: TrainState = init(seeds, stacked)
+            seeds = np.array(replace(self.config, seed=seed).seeds, np.int32)
+            states: TrainState = init(shard_by_seed(seeds, self.mesh), stacked)
             return states
 
         return init_all
@@ -107,7 +116,7 @@ class Experiment:
         dataset = shape_structs(
             Dataset(train.images, np.asarray(train.labels, np.int32)), self.mesh
         )
-        step = jnp.int32(0)
+        step = np.int32(0)
 
         def compile_steps(batch_size: int) -> Compiled:
             spec = with_axis(self.spec, batch_axis(self.mesh, batch_size))
@@ -116,13 +125,14 @@ class Experiment:
             return _compile(lowered, {} if self.config.strings is None else MANY_KERNELS)
 
         rest = self.spec.num_examples % self.spec.batch_size
-        metrics = jnp.zeros(self.config.num_seeds)
+        metrics = shard_by_seed(np.zeros(self.config.num_seeds, np.float32), self.mesh)
         return CompiledFns(
             full_batches=compile_steps(self.spec.batch_size),
             short_batch=compile_steps(rest) if rest else None,
-            end_epoch=_compile(
+            epoch_end=_compile(
                 _end_epoch.lower(state, metrics, step, mesh=self.mesh, spec=self.spec), {}
             ),
+            mesh=self.mesh,
             steps_per_epoch=self.spec.steps_per_epoch,
             seconds=time.perf_counter() - began,
         )
@@ -135,7 +145,8 @@ class CompiledFns:
     # Two functions, because one of both kinds of batch takes a third more memory to compile.
     full_batches: Compiled
     short_batch: Compiled | None  # the last step of an epoch, unless batches divide it
-    end_epoch: Callable[[TrainState, Float[Array, " seeds"], Array], TrainState]
+    epoch_end: Compiled
+    mesh: Mesh
     steps_per_epoch: int
     seconds: float  # spent compiling
 
@@ -145,10 +156,17 @@ class CompiledFns:
         if self.short_batch is not None and last % self.steps_per_epoch == 0:
             full_end = last - 1
         if first < full_end:
-            state = self.full_batches(state, jnp.int32(first), jnp.int32(full_end), dataset)
+            state = self.full_batches(state, np.int32(first), np.int32(full_end), dataset)
         if full_end < last and self.short_batch is not None:
-            state = self.short_batch(state, jnp.int32(full_end), jnp.int32(last), dataset)
+            state = self.short_batch(state, np.int32(full_end), np.int32(last), dataset)
         return state
+
+    def end_epoch(
+        self, state: TrainState, metric: Float[np.ndarray, " seeds"], epoch: int
+    ) -> TrainState:
+        """Ends epoch `epoch`, counted from 1, with the validation metric of every seed."""
+        after: TrainState = self.epoch_end(state, shard_by_seed(metric, self.mesh), np.int32(epoch))
+        return after
 
 
 def prepare(config: Config, splits: Splits | None = None) -> Experiment:
@@ -194,6 +212,7 @@ def make_network(config: Config) -> Network:
         max_length=config.sequence.max_length if config.sequence else 1,
         layout=config.layout,
     )
+    network = network.clone(layout=replace(network.layout, batch_norm=config.batch_norm))
     if reads_sequences and config.sequence is None:
         raise UserError(
             f"config.model {config.model} reads sequences, and the configuration lacks the field "

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from ml_collections.config_flags import tuple_parser
 
 from jaxmnist import config, recipes
+from jaxmnist.cluster import START_TIMEOUT, Cluster, joined
 from jaxmnist.config import Config
 from jaxmnist.errors import UserError
 from jaxmnist.fields import Field, short_repr
@@ -31,11 +32,12 @@ PARSERS: dict[type, flags.ArgumentParser] = {
 
 @dataclass(frozen=True)
 class Job:
-    """A configuration, and the run folder that it is trained in."""
+    """A configuration, the run folder that it is trained in, and the processes that train it."""
 
     config: Config
     workdir: Path
     store: str = ""  # address of a copy of the run folder; none if empty
+    cluster: Cluster | None = None  # None: this process alone
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -48,6 +50,17 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "store", "", "copy of the run folder in an object store, s3://... or gs://...", flag_values
     )
+    # Where a job runs is none of the recipe's fields: it goes on with other processes as the same.
+    flags.DEFINE_boolean(
+        "distributed", False, "one of several processes, as JAX detects the cluster", flag_values
+    )
+    flags.DEFINE_string("coordinator", "", "HOST:PORT of process 0, without a cluster", flag_values)
+    for name, default, help_text in (
+        ("num_processes", None, "of the job"),
+        ("process_id", None, "of this one, from 0"),
+        ("start_timeout", START_TIMEOUT, "seconds to wait for the other processes"),
+    ):
+        flags.DEFINE_integer(name, default, help_text, flag_values=flag_values)
 
 
 def parse(arguments: Sequence[str], flag_values: flags.FlagValues) -> Job:
@@ -72,11 +85,29 @@ def parse(arguments: Sequence[str], flag_values: flags.FlagValues) -> Job:
     if positional:
         raise UserError(f"'{positional[0]}' is not a flag: set a field as --config.FIELD=VALUE.")
     wanted, workdir = resolve(name, overrides), str(flag_values["workdir"].value)
-    return Job(
-        wanted,
-        user_path(workdir) if workdir else default_workdir(name),
-        str(flag_values["store"].value),
-    )
+    folder = user_path(workdir) if workdir else default_workdir(name)
+    store = str(flag_values["store"].value)
+    return Job(wanted, folder, store, read_cluster(flag_values))
+
+
+def read_cluster(flag_values: flags.FlagValues) -> Cluster | None:
+    """Returns how this process finds the others of its job; None if there are none.
+
+    Raises:
+      UserError: if the flags do not fit each other.
+    """
+    names = ("coordinator", "num_processes", "process_id", "start_timeout")
+    values: list[Any] = [flag_values[name].value for name in names]
+    coordinator, count, number, timeout = values
+    given = bool(coordinator), count is not None, number is not None
+    if not any(given):
+        return Cluster(timeout) if flag_values["distributed"].value else None
+    if not all(given):
+        raise UserError(
+            "--coordinator, --num_processes and --process_id belong together: give all three, or "
+            "--distributed alone where a cluster has them."
+        )
+    return Cluster(timeout, coordinator, count, number)
 
 
 def resolve(name: str, overrides: Mapping[str, str | None]) -> Config:
@@ -104,7 +135,8 @@ def run(job: Job) -> None:
 
     logging.set_verbosity(logging.WARNING)
     quiet_libraries()
-    with stop_on_signal() as stop:  # first: imports and JAX take seconds, and may be interrupted
+    # Signals first: imports and JAX take seconds, and may be interrupted.
+    with stop_on_signal() as stop, joined(job.cluster):
         configure_jax()
         import_tensorboardx()
         from jaxmnist.run.store import Store
@@ -112,7 +144,7 @@ def run(job: Job) -> None:
 
         store = Store(job.store) if job.store else None
         train(job.config, job.workdir, stop=stop, store=store)
-    print(job.workdir / "summary.json")
+        print(job.workdir / "summary.json")
 
 
 def default_workdir(name: str) -> Path:

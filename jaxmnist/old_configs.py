@@ -19,6 +19,7 @@ RENAMED: dict[str, tuple[str, Callable[[Any], Any]]] = {
 # Fields that came later, with the value that says what was done before there was a choice.
 ADDED: dict[str, Any] = {
     "average": 0.0,
+    "batch_norm": "global",
     "eval.suites": (),
     "init_from": "",
     "optimizer.weight_decay": 0.0,

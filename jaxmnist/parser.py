@@ -168,6 +168,14 @@ def make_parser() -> Parser:
     train.add_argument(
         "--store", metavar="URL", help="a copy of the run folder: s3://bucket/... or gs://..."
     )
+    train.add_argument(
+        "--distributed", action="store_true", help="one of several processes of a cluster"
+    )
+    train.add_argument(
+        "--coordinator",
+        metavar="HOST:PORT",
+        help="of process 0, with --num_processes N and --process_id I, where there is no cluster",
+    )
     train.add_argument("--config.FIELD", metavar="VALUE", help="any of the fields below")
 
     sweep = verb("sweep", "train combinations of fields, and find the best one", SWEEP)

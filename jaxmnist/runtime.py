@@ -26,10 +26,11 @@ def configure_jax() -> None:
     """Sets up JAX for a whole process: for entry points only, before JAX starts.
 
     Compiled programs are kept between runs (JAX_COMPILATION_CACHE_DIR chooses where), and on a CPU
-    every core becomes a device: a small network gains less from a second thread than from a core
-    for the other half of its batch, or for another seed. On a GPU memory is taken as it is needed,
-    not most of it at once, unless XLA_PYTHON_CLIENT_PREALLOCATE says so. A program started without
-    this call is right, too, and slower.
+    every core becomes a device, unless JAX_NUM_CPU_DEVICES says how many there are: a small network
+    gains less from a second thread than from a core for the other half of its batch, or for another
+    seed. On a GPU memory is taken as it is needed, not most of it at once, unless
+    XLA_PYTHON_CLIENT_PREALLOCATE says so. A program started without this call is right, too, and
+    slower.
 
     Raises:
       UserError: if JAX is told to compile nothing, or finds no device.
@@ -44,8 +45,9 @@ def configure_jax() -> None:
     if not jax.config.values["jax_compilation_cache_dir"]:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-    with contextlib.suppress(RuntimeError):  # JAX has started: its devices stay as they are
-        jax.config.update("jax_num_cpu_devices", cores())
+    if jax.config.values["jax_num_cpu_devices"] < 0:  # not even by JAX_NUM_CPU_DEVICES
+        with contextlib.suppress(RuntimeError):  # JAX has started: its devices stay as they are
+            jax.config.update("jax_num_cpu_devices", cores())
     find_devices()
 
 
@@ -153,10 +155,11 @@ def device() -> str:
     """Names the hardware, such as `gpu: 1 x NVIDIA H200` or `cpu: AMD EPYC 9R14, 2 cores`."""
     import jax
 
-    kind = jax.default_backend()
+    kind, processes = jax.default_backend(), jax.process_count()
     if kind != "cpu":
         return f"{kind}: {jax.device_count()} x {jax.devices()[0].device_kind}"
-    return f"cpu: {_processor()}, {cores()} core{'s' if cores() > 1 else ''}"
+    named = f"cpu: {_processor()}, {cores()} core{'s' if cores() > 1 else ''}"
+    return named if processes == 1 else f"{named}, {processes} processes"
 
 
 def _processor() -> str:

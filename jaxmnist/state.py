@@ -17,6 +17,7 @@ from jaxmnist.models.network import Network, Weights
 from jaxmnist.models.summary import init_variables
 from jaxmnist.optim import Mode
 from jaxmnist.rng import Stream, stream_key
+from jaxmnist.sharding import place, to_host
 
 
 class Best(NamedTuple):
@@ -51,7 +52,7 @@ class TrainState(NamedTuple):
         """Returns the state before the first step of all seeds with one network's weights."""
 
         def put(own: Array, given: Array) -> Array:
-            return jax.device_put(jnp.broadcast_to(given, own.shape), own.sharding)
+            return place(np.broadcast_to(np.asarray(given), own.shape), own.sharding)
 
         def of(own: Weights) -> Weights:
             return jax.tree.map(put, own, weights)
@@ -126,4 +127,4 @@ def init_state(
 
 def finite_seeds(state: TrainState) -> Int[np.ndarray, " n"]:
     """Returns the places of the seeds that have not diverged."""
-    return np.flatnonzero(np.asarray(state.diverged) < 0)
+    return np.flatnonzero(to_host(state.diverged) < 0)

@@ -1,4 +1,7 @@
-"""The test at the end of a run: suites, pictures and the selected weights."""
+"""The test at the end of a run: suites, pictures and the selected weights.
+
+All processes measure; what is drawn and written is the writer's.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +31,7 @@ from jaxmnist.run.predictions import (
     surest_mistakes,
 )
 from jaxmnist.run.summary_schema import TestResults
-from jaxmnist.sharding import put_on_device
+from jaxmnist.sharding import is_writer, put_on_device, to_host
 from jaxmnist.state import TrainState, finite_seeds
 from jaxmnist.tasks import Predictions, Scores
 from jaxmnist.weights import FILE_NAME, Metadata, save_weights, with_temperature
@@ -61,15 +64,18 @@ def test(
     every_epoch = None
     if state.every_epoch is not None:
         every_epoch = score_every_epoch(evaluator, state.every_epoch, len(history), examples)[seeds]
-    title = f"{config.name} on {splits.title}"
-    plots = folder.path / "plots"
-    draw_curves(plots / "curves.png", title, history, task, config.validation.digits)
-    draw_predictions(plots / "predictions.png", f"{title}, test digits", panels)
-    draw_effects(experiment, plots / "augmentations.png")
+    best_epoch = to_host(state.best.epoch)[seeds]
     seed, epoch = select_seed(experiment, state, seeds)
-    save_selected(experiment, folder, rows(weights, seed), seed, epoch)
-    save_clean(evaluator, folder, clean, examples, seeds, seed)
-    return TestResults(seeds, results, np.asarray(state.best.epoch)[seeds], every_epoch)
+    selected = rows(weights, seed)
+    if is_writer():
+        title = f"{config.name} on {splits.title}"
+        plots = folder.path / "plots"
+        draw_curves(plots / "curves.png", title, history, task, config.validation.digits)
+        draw_predictions(plots / "predictions.png", f"{title}, test digits", panels)
+        draw_effects(experiment, plots / "augmentations.png")
+        save_selected(experiment, folder, selected, seed, epoch)
+        save_clean(evaluator, folder, clean, examples, seeds, seed)
+    return TestResults(seeds, results, best_epoch, every_epoch)
 
 
 def score_suites(
@@ -82,8 +88,8 @@ def score_suites(
     """Tests weights on suites.
 
     Returns:
-      Each suite's scores of `seeds`, what to show of the first one's predictions, and all their
-      predictions of the clean suite.
+      Each suite's scores of `seeds`, what the writer shows of the first one's predictions, and all
+      their predictions of the clean suite.
     """
     task = evaluator.task
     results, panels, clean = {}, {}, []
@@ -94,8 +100,9 @@ def score_suites(
             clean = predictions
         results[name] = [task.score(each) for each in predictions]
         first = predictions[0]
-        images = examples.images(evaluator.batch_size, name, PICTURED)
-        panels[name] = pick(images, first.predicted[: len(images)], first.labels[: len(images)])
+        if is_writer():
+            images = examples.images(evaluator.batch_size, name, PICTURED)
+            panels[name] = pick(images, first.predicted[: len(images)], first.labels[: len(images)])
         accuracy = np.mean([scores[task.metric] for scores in results[name]])
         print(f"  {name}: {accuracy:.2%}", flush=True)
     return results, panels, clean
@@ -127,11 +134,12 @@ def select_seed(
     Where nothing is selected it is the first seed.
     """
     early_stopping = experiment.spec.early_stopping
+    steps, metric, epochs = to_host((state.step, state.best.metric, state.best.epoch))
     if experiment.config.selection != "best":
-        return int(seeds[0]), int(state.step[seeds[0]]) // experiment.spec.steps_per_epoch
-    metric = np.asarray(state.best.metric)[seeds]
+        return int(seeds[0]), int(steps[seeds[0]]) // experiment.spec.steps_per_epoch
+    metric = metric[seeds]
     seed = int(seeds[metric.argmin() if early_stopping.mode == "min" else metric.argmax()])
-    return seed, int(state.best.epoch[seed])
+    return seed, int(epochs[seed])
 
 
 def calibrate(evaluator: Evaluator, weights: Weights, validation: ExampleList) -> Weights:
@@ -139,13 +147,14 @@ def calibrate(evaluator: Evaluator, weights: Weights, validation: ExampleList) -
 
     Logits are divided by the temperature that has the lowest loss (Guo et al., 2017).
     """
-    batches = list(validation.batches(evaluator.batch_size, "clean"))
-    labels = jnp.concatenate([labels for _, labels in batches])[: validation.count]
+    batches = list(validation.batches(evaluator.batch_size, "clean", mesh=evaluator.mesh))
+    labels = np.concatenate([to_host(labels) for _, labels in batches])[: validation.count]
 
     @jax.jit
     def losses(logits: Array) -> Array:
         def loss(temperature: Array) -> Array:
-            return evaluator.architecture.losses(logits / temperature, labels).mean()
+            losses = evaluator.architecture.losses(logits / temperature, jnp.asarray(labels))
+            return losses.mean()
 
         return jax.lax.map(loss, jnp.asarray(TEMPERATURES))
 
@@ -199,5 +208,5 @@ def save_clean(
 
 def rows(weights: Weights, seeds: Any) -> Weights:
     """Returns the weights of some seeds, or of one, on the host."""
-    chosen: Weights = jax.tree.map(lambda leaf: np.asarray(leaf)[seeds], weights)
+    chosen: Weights = jax.tree.map(lambda leaf: leaf[seeds], to_host(weights))
     return chosen

@@ -1,18 +1,22 @@
-"""A run from beginning to end; read it from top to bottom."""
+"""A run from beginning to end; read it from top to bottom.
 
-from collections.abc import Iterator
+Every process of a job comes through here, and computes its share. One of them, the writer, also
+writes the run folder; what it alone does waits for no other process.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from jaxmnist import checkpoint
-from jaxmnist.config import Config, flatten, to_dict
+from jaxmnist.config import Config, config_hash, flatten, to_dict
 from jaxmnist.data.dataset import Dataset
 from jaxmnist.errors import AllDivergedError, Interrupted, UserError
 from jaxmnist.evaluation import (
@@ -42,7 +46,16 @@ from jaxmnist.run.summary import (
 )
 from jaxmnist.run.tensorboard import open_tensorboard, write_outcome
 from jaxmnist.runtime import Timer, git_commit, trim_heap
-from jaxmnist.sharding import put_on_device
+from jaxmnist.sharding import (
+    first_shard,
+    is_writer,
+    largest,
+    put_on_device,
+    same_for_all,
+    snapshot,
+    to_host,
+    wait_for_all,
+)
 from jaxmnist.state import TrainState, finite_seeds
 from jaxmnist.steps import has_diverged, has_stopped
 from jaxmnist.tasks import Scores
@@ -78,6 +91,12 @@ class Run:
         """Where the state is saved."""
         return self.folder.path / CHECKPOINTS
 
+    def stop_requested(self) -> bool:
+        """Whether any process was asked to stop; a collective, so that all stop at one place."""
+        (code,) = largest([self.stop.code])
+        self.stop.code = code
+        return self.stop.requested
+
     @property
     def monitor(self) -> str:
         """The validation metric that early stopping, plateau and the best epoch go by."""
@@ -111,8 +130,10 @@ def train(
     """
     timer, commit = Timer(), git_commit()  # now, as the source tree may change during the run
     folder = RunFolder(Path(workdir), config)
+    store = store if is_writer() else None  # the folder is one, however many processes see it
     if store and store.fetch(folder):
         print(f"{folder.path} was brought up to its copy in {store.url}", flush=True)
+    wait_for_all("the folder is up to its copy")
     if (finished := finished_summary(folder)) is not None:
         if store:
             store.push(folder.path)
@@ -120,10 +141,19 @@ def train(
         return finished
 
     experiment = prepare(config)
+    check_processes(experiment)
     if not checkpoint.exists(folder.path / CHECKPOINTS):
         experiment = experiment.with_initial_weights()
-    folder.create()
-    with as_user_error(folder.path), locked(folder.path):
+    wait_for_all("before the folder is made")
+    if is_writer():
+        folder.create()
+    wait_for_all("the folder is made")
+    if any(largest([not (folder.path / "config.json").exists()])):
+        raise UserError(
+            f"not all processes of this job see {folder.path}: give a workdir on a file system "
+            "that all of them share."
+        )
+    with as_user_error(folder.path), locked(folder.path) if is_writer() else nullcontext():
         folder.refuse_others()  # another run may have come while the digits were loaded
         if before := folder.epochs_before():
             print(f"{folder.path} is trained longer: {config.epochs} epochs, not {before}")
@@ -139,14 +169,33 @@ def train(
         sha256 = weights_sha256(rows(state.weights, finite_seeds(state)))
         summary = summarise(experiment, history, tested, diverged, sha256, timer, commit)
         print(describe(summary), flush=True)
-        accuracies = {name: suite.mean for name, suite in summary.suites.items()}
-        write_outcome(
-            folder.path, summary.epochs, accuracies, folder.path / "plots" / "predictions.png"
-        )
-        folder.write("summary.json", summary.to_json())
-        if store:
-            store.push(folder.path)
+        if is_writer():
+            accuracies = {name: suite.mean for name, suite in summary.suites.items()}
+            write_outcome(
+                folder.path, summary.epochs, accuracies, folder.path / "plots" / "predictions.png"
+            )
+            folder.write("summary.json", summary.to_json())
+            if store:
+                store.push(folder.path)
+    wait_for_all("the summary is written")
     return summary
+
+
+def check_processes(experiment: Experiment) -> None:
+    """Checks that all processes have been given the same.
+
+    Raises:
+      UserError: if one has another configuration, or other digits.
+    """
+    if not same_for_all(config_hash(to_dict(experiment.config))):
+        raise UserError(
+            "the processes of this job have different configurations: start all with the same "
+            "recipe and fields."
+        )
+    if not same_for_all(experiment.splits.fingerprint):
+        raise UserError(
+            "the processes of this job have found different digits: give all the same data."
+        )
 
 
 def set_up(
@@ -158,7 +207,8 @@ def set_up(
 ) -> tuple[Run, TrainState]:
     """Compiles, and puts the state and the digits on the device."""
     config, task, splits = experiment.config, experiment.task, experiment.splits
-    folder.write("model.txt", layer_table(experiment.network, *task.image_size))
+    if is_writer():
+        folder.write("model.txt", layer_table(experiment.network, *task.image_size))
     print(
         f"{config.name}: {experiment.num_params:,} parameters, {config.num_seeds} seed(s), at most "
         f"{config.epochs} epochs of {experiment.spec.num_examples:,} {task.noun}, {splits.title}, "
@@ -196,17 +246,16 @@ def fit(run: Run, state: TrainState) -> tuple[TrainState, History]:
 
     # --- Resume from the latest checkpoint, if there is one. ---
     state, step, history = resume(run, state)
-    run.folder.write_lines("metrics.jsonl", history)
     progress = Progress(
         config.epochs, step / spec.steps_per_epoch, spec.num_examples, config.num_seeds
     )
     with (
-        open_tensorboard(run.folder.path, len(history) + 1, flatten(to_dict(config))) as add_epoch,
+        open_logs(run, history) as log_epoch,
         run.timer.section("train"),
         run.stop.graceful(),
     ):
         for epoch in range(len(history), config.epochs):
-            if has_stopped(state, epoch, spec.early_stopping).all():
+            if to_host(has_stopped(state, epoch, spec.early_stopping)).all():
                 break
 
             # --- One epoch of steps, on the device. ---
@@ -220,8 +269,8 @@ def fit(run: Run, state: TrainState) -> tuple[TrainState, History]:
 
             # --- Learning rate schedule, best weights and early stopping. ---
             row = epoch_row(epoch + 1, task, state, scores, history)
-            state = run.fns.end_epoch(state, monitored_metric(run, scores), jnp.int32(epoch + 1))
-            if has_diverged(state).all():
+            state = run.fns.end_epoch(state, monitored_metric(run, scores), epoch + 1)
+            if to_host(has_diverged(state)).all():
                 save(run, state, step, history)
                 break
 
@@ -231,12 +280,31 @@ def fit(run: Run, state: TrainState) -> tuple[TrainState, History]:
             value = row[f"validation_{run.monitor}"]
             error = value if spec.early_stopping.mode == "min" else 1 - value
             save(run, state, step, history, error)
-            run.folder.write_lines("metrics.jsonl", history)
-            add_epoch(row, state.weights.params)
+            log_epoch(history, state)
             progress.end_epoch(epoch_line(row, task, config.epochs))
 
     check_outcome(run, state, step, history)
     return state, history
+
+
+@contextmanager
+def open_logs(run: Run, history: History) -> Iterator[Callable[[History, TrainState], None]]:
+    """Opens what a run logs to; yields a function that adds the last epoch of a history.
+
+    In processes that do not write it does nothing.
+    """
+    if not is_writer():
+        yield lambda history, state: None
+        return
+    run.folder.write_lines("metrics.jsonl", history)
+    fields = flatten(to_dict(run.config))
+    with open_tensorboard(run.folder.path, len(history) + 1, fields) as add_epoch:
+
+        def log_epoch(history: History, state: TrainState) -> None:
+            run.folder.write_lines("metrics.jsonl", history)
+            add_epoch(history[-1], first_shard(state.weights.params))
+
+        yield log_epoch
 
 
 def train_epoch(
@@ -252,15 +320,18 @@ def train_epoch(
     pacer = Pacer()
     last = (epoch + 1) * run.fns.steps_per_epoch
     in_flight: list[tuple[int, Metrics, Array]] = []
-    while step < last and not run.stop.requested:
-        piece = min(pacer.steps, last - step)
+    while step < last and not run.stop_requested():
+        (pace,) = largest([pacer.steps])
+        piece = min(pace, last - step)
         state = run.fns.train_steps(state, step, step + piece, run.train_data)
         step += piece
         # A copy, because the state itself is donated to the next piece.
-        in_flight.append((piece, *jax.tree.map(jnp.copy, (state.sums, has_diverged(state)))))
+        copies = snapshot((state.sums, has_diverged(state)), run.experiment.mesh)
+        in_flight.append((piece, *copies))
         if len(in_flight) > 1:
-            ended, sums, diverged = in_flight.pop(0)
-            progress.show(int(np.max(sums.examples)), *rates(sums))
+            ended, sums, diverged = jax.tree.map(np.asarray, in_flight.pop(0))
+            if is_writer():
+                progress.show(int(np.max(sums.examples)), *rates(sums))
             pacer.finished(ended)
             if diverged.all():
                 break
@@ -272,16 +343,17 @@ def validate(run: Run, state: TrainState, epoch: int) -> list[Scores] | None:
 
     def until_stopped(batches: Iterator[Batch]) -> Iterator[Batch]:
         for batch in batches:
-            if run.stop.requested:
+            if run.stop_requested():
                 raise Interrupted("while validating", run.stop.code)
             yield batch
 
-    if has_diverged(state).all():
+    if to_host(has_diverged(state)).all():
         return None
     suite = "augmented" if run.config.validation.augmented else "clean"
-    batches = until_stopped(run.validation.batches(run.evaluator.batch_size, suite, epoch))
+    evaluator = run.evaluator
+    batches = run.validation.batches(evaluator.batch_size, suite, epoch, evaluator.mesh)
     try:
-        predictions = run.evaluator.predict(state.weights, batches, run.validation.count)
+        predictions = evaluator.predict(state.weights, until_stopped(batches), run.validation.count)
     except Interrupted:
         return None
     scores = [run.experiment.task.score(each) for each in predictions]
@@ -292,11 +364,11 @@ def validate(run: Run, state: TrainState, epoch: int) -> list[Scores] | None:
     return scores
 
 
-def monitored_metric(run: Run, scores: list[Scores]) -> Array:
+def monitored_metric(run: Run, scores: list[Scores]) -> Float[np.ndarray, " seeds"]:
     """Returns each seed's monitored metric; not a number where its loss is not finite."""
-    metrics = jnp.float32([score[run.monitor] for score in scores])
-    losses = jnp.float32([score["loss"] for score in scores])
-    return jnp.where(jnp.isfinite(losses), metrics, jnp.nan)
+    metrics = np.array([score[run.monitor] for score in scores], np.float32)
+    losses = np.array([score["loss"] for score in scores], np.float32)
+    return np.where(np.isfinite(losses), metrics, np.float32(np.nan))
 
 
 def resume(run: Run, state: TrainState) -> tuple[TrainState, int, History]:
@@ -332,7 +404,8 @@ def save(
     run: Run, state: TrainState, step: int, history: History, error: float | None = None
 ) -> None:
     """Saves a checkpoint; `error` is the validation error, None within an epoch."""
-    run.folder.note_epochs()  # not before: a run that was not trained longer stays as it was
+    if is_writer():
+        run.folder.note_epochs()  # not before: a run that was not trained longer stays as it was
     record = checkpoint.Record(
         step=step,
         error=error,
@@ -363,7 +436,7 @@ def check_outcome(run: Run, state: TrainState, step: int, history: History) -> N
             f"{format_divergence(diverged[0])}{others}: lower schedule.learning_rate and give "
             f"another workdir; the state before that step is kept in {run.checkpoints}."
         )
-    if run.stop.requested:
+    if run.stop_requested():
         raise Interrupted(
             f"interrupted, and saved after {format_position(run, step)}: the same command goes on "
             "there.",

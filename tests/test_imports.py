@@ -12,7 +12,7 @@ from tests.helpers import ROOT
 LAYERS = [
     ["constants", "errors", "metrics", "rng"],
     ["entry", "fields", "files", "runtime", "typed_json", "xla"],
-    ["models", "old_configs", "outputs", "reader", "shipped", "string_config"],
+    ["cluster", "models", "old_configs", "outputs", "reader", "shipped", "string_config"],
     ["config"],
     ["formats", "optim", "recipes"],
     ["data"],

@@ -22,6 +22,7 @@ DOORS = {
     "cli.py": ("cli",),
     "parser.py": ("cli",),  # each verb's own; test_the_command_line_names_its_own_flags
     "job.py": ("train",),
+    "cluster.py": ("train",),
     "recipes.py": ("train", "python"),
     "config.py": ("train", "python"),
     "fields.py": ("train", "python"),
@@ -71,7 +72,10 @@ def messages() -> list[tuple[str, int, str]]:
 
 def flags_of(verb: str) -> set[str]:
     if verb == "train":
-        return {"workdir", "store", "config", "help"}
+        return {
+            "workdir", "store", "config", "help", "distributed", "coordinator", "num_processes",
+            "process_id", "start_timeout",
+        }  # fmt: skip
     (verbs,) = (a for a in make_parser()._actions if isinstance(a, argparse._SubParsersAction))
     if verb == "cli":
         return {flag for each in verbs.choices for flag in flags_of(each) if each != "train"}

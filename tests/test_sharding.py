@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from jaxmnist.sharding import (
     batch_axis,
-    even_split,
+    divisors,
+    even_batch,
     grid,
     local_shard,
     make_mesh,
@@ -22,11 +23,10 @@ from jaxmnist.sharding import (
 
 
 @given(count=st.integers(1, 10_000), most=st.integers(1, 64))
-def test_an_even_split_has_as_many_parts_as_it_can(count: int, most: int) -> None:
-    parts = even_split(count, most)
-    assert 1 <= parts <= most
-    assert count % parts == 0
-    assert all(count % more for more in range(parts + 1, most + 1))
+def test_divisors_are_all_there_are_and_the_largest_comes_first(count: int, most: int) -> None:
+    found = divisors(count, most)
+    assert found == sorted(found, reverse=True)
+    assert set(found) == {parts for parts in range(1, most + 1) if count % parts == 0}
 
 
 @given(
@@ -36,11 +36,37 @@ def test_an_even_split_has_as_many_parts_as_it_can(count: int, most: int) -> Non
     least=st.integers(1, 100),
 )
 def test_a_grid_fits_its_devices(num_seeds: int, batch_size: int, devices: int, least: int) -> None:
-    seeds, parts = grid(num_seeds, batch_size, devices, least)
+    shape = grid(num_seeds, batch_size, devices, least)
+    assert shape
+    seeds, parts = shape
     assert seeds * parts <= devices
     assert num_seeds % seeds == batch_size % parts == 0
-    assert seeds == even_split(num_seeds, devices)
+    assert seeds == divisors(num_seeds, devices)[0]
     assert parts == 1 or batch_size // parts >= least
+
+
+@pytest.mark.parametrize(
+    ("num_seeds", "batch_size", "devices", "processes", "shape"),
+    [
+        (1, 64, 4, 2, (1, 4)),
+        (2, 64, 4, 2, (2, 2)),
+        (3, 64, 4, 2, (1, 4)),  # three on three devices would leave the processes unequal
+        (6, 64, 8, 4, (2, 4)),  # six on six likewise, and three on six
+        (1, 8, 4, 2, (1, 2)),  # shards smaller than they are worth, but no process without one
+        (1, 33, 4, 2, None),
+    ],
+)
+def test_all_processes_have_as_much_to_do(
+    num_seeds: int, batch_size: int, devices: int, processes: int, shape: tuple[int, int] | None
+) -> None:
+    assert grid(num_seeds, batch_size, devices, 16, processes) == shape
+
+
+@pytest.mark.parametrize(("examples", "batch"), [(100, 100), (101, 100), (1, 2)])
+def test_a_batch_for_evaluation_is_shared_evenly(examples: int, batch: int) -> None:
+    mesh = make_mesh(1, 64)
+    assert even_batch(mesh, examples) == batch
+    assert batch_axis(mesh, batch)
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3, 4])

@@ -112,8 +112,8 @@ class BatchNorm(Layer):
             centre, spread, values = layout.moments(x)
             if not self.is_initializing():
                 unbiased = spread * (values / max(values - 1, 1))
-                mean.value += self.momentum * (centre - mean.value)
-                var.value += self.momentum * (unbiased - var.value)
+                mean.value += self.momentum * (layout.same_on_all(centre) - mean.value)
+                var.value += self.momentum * (layout.same_on_all(unbiased) - var.value)
                 count.value += 1
         factor = scale * jax.lax.rsqrt(spread + self.epsilon)
         # The mean goes first: x * factor + (bias - mean * factor) loses digits to cancellation.

@@ -33,6 +33,7 @@ class Layout(abc.ABC):
     batch_axis: ClassVar[int]
 
     axis_name: str | None = None  # of the devices that each hold a shard of the batch, if they do
+    batch_norm: str = "global"  # over the whole batch, or a "shard" of it
 
     def with_axis(self, axis_name: str | None) -> "Layout":
         """Returns the layout of a shard of the batch on every device along `axis_name`."""
@@ -103,17 +104,24 @@ class Layout(abc.ABC):
     def moments(self, x: Array) -> tuple[Float[Array, " features"], Float[Array, " features"], int]:
         """Returns mean and biased variance of every feature, and of how many values they are.
 
-        They are those of the whole batch, also where each device has a shard of it.
+        They are those of the whole batch, also where each device has a shard of it, unless
+        `batch_norm` says otherwise.
         """
         features = self.feature_axis % x.ndim
         others = tuple(i for i in range(x.ndim) if i != features)
         mean, var, values = x.mean(others), x.var(others), x.size // x.shape[features]
-        if self.axis_name is None:
+        if self.axis_name is None or self.batch_norm == "shard":
             return mean, var, values
         means, variances = lax.all_gather(jnp.stack([mean, var]), self.axis_name, axis=1)
         mean = means.mean(0)
         var = (variances + jnp.square(means - mean[None])).mean(0)
         return mean, var, values * len(means)
+
+    def same_on_all(self, moments: Array) -> Array:
+        """Returns the mean of what shards found each by itself, which every device can keep."""
+        if self.axis_name is None or self.batch_norm == "global":
+            return moments
+        return lax.pmean(moments, self.axis_name)
 
     def number(self, x: Array) -> UInt32[Array, "..."]:
         """Numbers all elements of the whole batch, example by example: channel, height, width.

@@ -30,6 +30,7 @@ from jaxmnist.run.summary_schema import (
     TestResults,
 )
 from jaxmnist.runtime import Timer, device, peak_memory_bytes, versions
+from jaxmnist.sharding import to_host
 from jaxmnist.state import TrainState
 from jaxmnist.steps import has_diverged
 from jaxmnist.systems.published import Published, fraction, published_figure
@@ -59,13 +60,21 @@ def epoch_row(
       validation: scores of every seed.
       history: the lines of the epochs before.
     """
-    count = np.asarray(state.sums.examples)
+    sums, step, learning_rate, diverged = to_host(
+        (
+            state.sums,
+            state.step,
+            state.opt_state.hyperparams["learning_rate"],
+            has_diverged(state),
+        )
+    )
+    count = sums.examples
     losses = np.array([scores["loss"] for scores in validation])
-    diverged = np.asarray(has_diverged(state)) | ~np.isfinite(losses)
+    diverged = diverged | ~np.isfinite(losses)
     values = {
-        "learning_rate": np.array(state.opt_state.hyperparams["learning_rate"]),
-        "train_loss": np.asarray(state.sums.loss) / np.maximum(count, 1),
-        f"train_{task.metric}": np.asarray(state.sums.exact) / np.maximum(count, 1),
+        "learning_rate": np.array(learning_rate),
+        "train_loss": sums.loss / np.maximum(count, 1),
+        f"train_{task.metric}": sums.exact / np.maximum(count, 1),
     }
     for name, value in validation[0].items():
         if isinstance(value, float):
@@ -73,7 +82,7 @@ def epoch_row(
     for seed in np.flatnonzero((count == 0) & ~diverged):
         for name, value in values.items():
             value[seed] = history[-1]["seeds"][name][seed]
-    row: dict[str, Any] = {"epoch": epoch, "step": int(np.max(state.step))}
+    row: dict[str, Any] = {"epoch": epoch, "step": int(step.max())}
     counted = ~diverged if not diverged.all() else diverged
     row |= {name: float(np.mean(value[counted])) for name, value in values.items()}
     if len(count) > 1:
@@ -87,9 +96,10 @@ def epoch_row(
 def diverged_seeds(state: TrainState, experiment: "Experiment") -> list[Diverged]:
     """Returns the seeds that have diverged, and where."""
     spec, found = experiment.spec, []
-    for row, step in enumerate(np.asarray(state.diverged).tolist()):
+    steps, schedules = to_host((state.diverged, state.schedule))
+    for row, step in enumerate(steps.tolist()):
         if step >= 0:
-            schedule = jax.tree.map(lambda leaf, row=row: leaf[row], state.schedule)
+            schedule = jax.tree.map(lambda leaf, row=row: leaf[row], schedules)
             rate = float(spec.schedule.hyperparams(schedule, jnp.int32(step))["learning_rate"])
             epoch = step // spec.steps_per_epoch + 1
             found.append(Diverged(experiment.config.seeds[row], epoch, step + 1, rate))
