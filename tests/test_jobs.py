@@ -33,19 +33,9 @@ def parsed(arguments: list[str]) -> Any:
     if verb == "train":
         flag_values = flags.FlagValues()
         job.define_flags(flag_values)
-        define_processes(flag_values)
         return job.parse(["jaxmnist train", *rest], flag_values)
     others, _ = job.split(arguments)
     return make_parser().parse_args(others)
-
-
-def define_processes(flag_values: flags.FlagValues) -> None:
-    """Defines the flags of several processes where the package has none yet."""
-    if "distributed" not in flag_values:
-        flags.DEFINE_boolean("distributed", False, "", flag_values)
-        flags.DEFINE_string("coordinator", "", "", flag_values)
-        flags.DEFINE_integer("num_processes", None, "", flag_values=flag_values)
-        flags.DEFINE_integer("process_id", None, "", flag_values=flag_values)
 
 
 def load(name: str) -> Any:

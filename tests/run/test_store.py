@@ -199,9 +199,8 @@ def test_addresses_that_are_none_are_told(address: str, sentence: str) -> None:
 @pytest.fixture(scope="module")
 def server() -> Iterator[dict[str, str]]:
     """Starts a server that speaks S3; yields what a client's environment needs."""
-    pytest.importorskip("s3fs")
-    pytest.importorskip("moto")
-    pytest.importorskip("flask_cors")
+    for name in ("s3fs", "moto", "flask_cors"):
+        pytest.importorskip(name, reason="pip install s3fs 'moto[s3]' flask flask-cors")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
