@@ -83,7 +83,7 @@ def joined(cluster: Cluster | None) -> Iterator[None]:
         except (Interrupted, AllDivergedError):  # in all of them
             jax.distributed.shutdown()
             raise
-        except jax.errors.JaxRuntimeError as error:
+        except (jax.errors.JaxRuntimeError, ValueError) as error:  # JAX raises either
             if not any(sign in str(error) for sign in SIGNS):
                 raise
             raise UserError(LOST) from error

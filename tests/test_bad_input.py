@@ -512,7 +512,7 @@ OWN_IMAGES: list[Case] = [
     (OWN, "header of x does not agree", archive(PACKED | {"x.npy": npy(IMAGES)[:-1]})),
     (OWN, "x holds Python objects, which are never loaded: give numbers", npz(x=OBJECTS, y=LABELS)),
     (OWN, "y holds Python objects, which are never loaded: give numbers", npz(x=IMAGES, y=OBJECTS)),
-    (OWN, r"x has values from 200\.5 to .*: make it", npz(x=IMAGES + 200.5, y=LABELS)),
+    (OWN, r"x has values from 300\.5 to .*: make it", npz(x=IMAGES + 300.5, y=LABELS)),
     (OWN, "x has values from nan", npz(x=np.full_like(IMAGES, np.nan, np.float32), y=LABELS)),
     (OWN, r"shape \(2, 27, 28\); make it uint8 \(N, 28, W\)", npz(x=IMAGES[:, 1:], y=LABELS)),
     (OWN, r"shape \(2, 783\); make it", npz(x=IMAGES.reshape(2, -1)[:, 1:], y=LABELS)),
@@ -631,7 +631,7 @@ PTH_FILES: list[Case] = [
     (PTH, "it is compressed, which .*: load it", members({}, zipfile.ZIP_DEFLATED)),
     (PTH, "not a readable PyTorch file .*: load it", members({"archive/data/0": b"1234"})),
     (PTH, "not a readable PyTorch file .*: load it", members({"archive/data.pkl": b"\x80\x02}"})),
-    (PTH, "data.pkl has more than .*: load it", members({"archive/data.pkl": b"}" * 2**21})),
+    (PTH, "its pickle has over .*: load it", members({"archive/data.pkl": b"}" * 2**21})),
     (PTH, "a list, and no named tensors: load it", members({"archive/data.pkl": b"\x80\x02]."})),
     (PTH, "not little-endian: on another machine", members({"archive/byteorder": b"big"})),
     (
