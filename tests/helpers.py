@@ -102,6 +102,17 @@ def first_gradient(opt_state: optax.OptState) -> dict[str, Any]:
     if trace is not None:
         found: dict[str, Any] = trace
         return found
+    if optax.tree.get(opt_state, "ns_coeffs") is not None:  # Muon: AdamW has what is no kernel
+        parts, hyperparams = opt_state.inner_state.inner_states, opt_state.hyperparams
+        return jax.tree.map(
+            lambda muon, adam: (
+                adam / (1 - hyperparams["b1"])
+                if isinstance(muon, optax.MaskedNode)
+                else muon / (1 - hyperparams["momentum"])
+            ),
+            *(parts[name].inner_state[0].mu for name in ("muon", "adam")),
+            is_leaf=lambda leaf: isinstance(leaf, optax.MaskedNode),
+        )
     share = 1 - optax.tree.get(opt_state, "b1")
     averages: dict[str, Any] = jax.tree.map(
         lambda leaf: leaf / share, optax.tree.get(opt_state, "mu")
