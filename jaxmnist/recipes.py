@@ -41,8 +41,7 @@ def sequences() -> ConfigDict:
 def strings() -> ConfigDict:
     """Returns the defaults of a recipe that reads strings of any length, anywhere on the canvas.
 
-    One cycle of Muon, an average of the weights at its end, and every effect on the strings. After
-    96,000 strings 2.3 % of validation strings were misread, and 3.1 % after as many with AdamW.
+    One cycle of Muon, an average of the weights at its end, and every effect on the strings.
     """
     config = sequences()
     config.batch_size = 64
