@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tools.scaling.__main__ import plan, table
+from tools.scaling.__main__ import plan, table, weak_scaling
 from tools.scaling.model import Constants, Point, between, fit
 
 TRUE = Constants(
@@ -43,6 +43,7 @@ def test_constants_are_found_from_the_points_that_give_them() -> None:
         assert found.seconds(point) == pytest.approx(point.seconds)
         assert found.bytes(point) == pytest.approx(point.state_bytes + point.work_bytes)
     assert table(points, found).count("+0%") + table(points, found).count("-0%") == 16
+    assert weak_scaling(points, "small") == pytest.approx(2 / (1 + TRUE.crowding))
     # Of a machine that is otherwise the model is wrong, and says by how much.
     spoilt = [replace(p, seconds=2 * p.seconds) if p.devices == 4 else p for p in points]
     assert table(spoilt, fit(spoilt)).count("-50%") == 8

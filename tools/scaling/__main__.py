@@ -82,6 +82,20 @@ def table(points: Sequence[Point], constants: Constants) -> str:
     return "\n".join(lines)
 
 
+def weak_scaling(points: Sequence[Point], recipe: str) -> float:
+    """Returns how many times the examples a second of one seed two seeds on two devices train."""
+    one, two = (
+        next(
+            point.seconds
+            for point in points
+            if point.recipe == recipe
+            and (point.population, point.data, point.seeds, point.batch) == (count, 1, count, BATCH)
+        )
+        for count in (1, 2)
+    )
+    return 2 * one / two
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, fits, predicts, and writes all of it."""
     parser = argparse.ArgumentParser(
@@ -97,6 +111,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         points += measured(plan(recipe, cores()), chosen.rounds, chosen.source)
     constants = fit(points)
     print(table(points, constants))
+    for recipe in chosen.recipes:
+        print(
+            f"\n{recipe}: two seeds on two devices are {weak_scaling(points, recipe):.2f} times one"
+        )
     errors = [abs(constants.seconds(p) / p.seconds - 1) for p in points if not p.fitted]
     within = sum(error <= 0.2 for error in errors)
     print(
@@ -108,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for point in points
         ],
         "constants": dataclasses.asdict(constants),
+        "weak_scaling": {recipe: weak_scaling(points, recipe) for recipe in chosen.recipes},
         "cores": cores(),
         "versions": versions(),
         "git_commit": git_commit(),
