@@ -118,22 +118,23 @@ def _serifs(seed: Seed, digits: Digits, probability: Strength) -> tuple[Segment,
         return jnp.stack([x, y], -1)
 
     one, seven = digits.labels == 1, digits.labels == 7
-    # From 20 degrees below level, as people write, to 57; more level, it would be a 7.
-    flag, descent = 2 + 8 * drawn[0], 0.35 + 0.65 * drawn[2]
+    # From 20 degrees below level, as people write, to 57; longer and more level, it would be a 7.
+    descent = 0.35 + 0.65 * drawn[2]
+    flag = 2 + (3 + 5 * drawn[2]) * drawn[0]
     bar = 2.5 + 3 * drawn[1]
     tilt = bar * (drawn[2] - 0.7)
-    head = ink_at(top)
-    across = ink_at(middle)
+    head, across, foot = ink_at(top), ink_at(middle), ink_at(bottom)
     start = jnp.where(one[:, None], head, across - vector(bar, -tilt))
     end = jnp.where(
         one[:, None],
         head + vector(-flag * jnp.cos(descent), flag * jnp.sin(descent)),
         across + vector(bar, -tilt),
     )
-    half = 0.6 + 0.7 * drawn[3]
+    # One pen writes all of a 1: its ink over its length is how wide the stem is.
+    stem = digits.images.sum((1, 2)) / (jnp.linalg.norm(foot - head, axis=1) + 1)
+    half = jnp.where(one, (0.3 + 0.25 * drawn[3]) * jnp.clip(stem, 1.5, 5), 0.6 + 0.7 * drawn[3])
     off = -SIDE
     first = jnp.where((one | seven) & (drawn[4] < probability), half, off)
-    foot = ink_at(bottom)
     second = jnp.where(one & (drawn[5] < probability), half, off)
     length = 2 + 5 * drawn[1]
     nothing = jnp.zeros(count)
@@ -162,9 +163,12 @@ def _strokes(seed: Seed, ink: Ink, fields: Writing) -> Ink:
     """
     coin, drawn, hollow = fast_uniform(seed, (3,))
     if is_on(fields.stroke_probability):
-        # Half of a stroke's height leaves it as it was; below a sixth the ground would be ink.
-        level = 0.62 - 0.45 * between(fields.stroke, drawn)
-        changed = jnp.clip((no_inline(blur_little, ink) - level) * 3 + 0.5, 0, 1)
+        blurred = no_inline(blur_little, ink)
+        # In units of a stroke's own height, or thin ones would vanish; below a sixth the ground
+        # would be ink.
+        height = (blurred * ink).sum() / jnp.maximum(ink.sum(), 1)
+        level = jnp.maximum(height * (1 - 0.73 * between(fields.stroke, drawn)), 0.17)
+        changed = jnp.clip((blurred - level) * 3 + 0.5, 0, 1)
         ink = jnp.where(coin < fields.stroke_probability, changed, ink)
     if is_on(fields.hollow_probability):
         edge = jnp.abs(no_inline(blur_little, ink) - 0.5)
