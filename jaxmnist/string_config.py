@@ -2,7 +2,7 @@
 
 Every effect has a probability, its switch (0: off), and a strength, drawn anew for every example
 between two numbers. Lengths are in pixels of a canvas 28 pixels high, on which a digit of MNIST is
-20 high at scale 1. The effects are in generate/writing.py, page.py and camera.py, in this order.
+20 high at scale 1. The effects are in strings/writing.py, page.py and camera.py, in this order.
 """
 
 from dataclasses import dataclass

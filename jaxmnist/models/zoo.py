@@ -89,6 +89,8 @@ def sequence_ctc(
     ) -> tuple[Layer, ...]:
         return Conv(features, size, padding, bias=False), *pool, BatchNorm(), Relu()
 
+    if len(set(half)) > 1 or quarter[0] == half[0]:
+        raise ValueError(f"nothing tells where the pool is: half {half}, quarter {quarter}")
     # Half the size from the start: a stem of full resolution would take 1.7 times as long.
     layers: tuple[Layer, ...] = (LocalContrast(), SpaceToDepth())
     for features in half[:-1]:
