@@ -36,6 +36,8 @@ EFFECTS: dict[str, dict[str, Any]] = {
     "writing.hollow": {"hollow_probability": 1.0},
     "writing.slope": {"slope_degrees": 10.0},
     "writing.slant": {"slant_degrees": 20.0},
+    "writing.own_slant": {"own_slant_degrees": 20.0},
+    "writing.own_turn": {"own_turn_degrees": 20.0},
     "writing.jitter": {"jitter": 3.0},
     "writing.scale": {"scale": (0.6, 0.7)},
     "writing.own_scale": {"own_scale": 0.2},
