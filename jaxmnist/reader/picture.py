@@ -1,6 +1,8 @@
 """A picture as people have it, brought to numbers: any size, colours, transparency, orientation."""
 
 import os
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ MOST_BYTES = 400_000_000  # of memory that its pixels may take
 PIXEL_BYTES = {"1": 2, "L": 1, "RGB": 4, "RGBA": 8, "I;16": 11, "I;16B": 11, "I": 14, "F": 14}
 ORIENTATION = 0x0112  # the tag of EXIF
 # By any of these Pillow says that a file is damaged.
-DAMAGED = (OSError, SyntaxError, ValueError)
+DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 # Pillow's other formats may start programs; MPO is what telephones write as JPEG.
 FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 

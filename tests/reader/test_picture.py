@@ -264,6 +264,13 @@ def test_what_cannot_be_opened_is_told_in_a_sentence(tmp_path: Path) -> None:
             open_picture(path)
 
 
+def test_tags_that_end_too_early_are_told_in_a_sentence() -> None:
+    file = io.BytesIO()
+    GREY.save(file, "PNG", exif=b"Exif\0\0II*\0\x08")
+    with pytest.raises(UserError, match="cannot be read as a picture"):
+        open_picture(io.BytesIO(file.getvalue()))
+
+
 def promise(width: int, height: int, colours: int) -> bytes:
     """A PNG file that claims a size, and has little in it."""
     header = struct.pack(">IIBBBBB", width, height, 8, colours, 0, 0, 0)
