@@ -66,6 +66,7 @@ def _write_robustly(strings: ConfigDict) -> None:
     strings.writing.update(
         full_probability=0.6,
         letter_probability=0.05,
+        shape_probability=0.1,
         cells_probability=0.25,
         scale=(0.62, 1.2),
         own_scale=0.12,

@@ -23,6 +23,7 @@ class Writing(Group):
     full_probability: float = probability("of as many digits as have room, up to the longest")
     repeat_probability: float = probability("of one class throughout, as in 777")
     letter_probability: float = probability("of letters among the digits, which are not read")
+    shape_probability: float = probability("of each 1, 3, 4, 5, 7, 9 in a shape MNIST lacks")
     cells_probability: float = probability("of the published format: plain cells of 28 pixels")
     scale: Span = span((1.0, 1.0), "size of all digits of a string", 0.1, 2)
     own_scale: float = number(0.0, "of each digit: up to this share larger or smaller", 0, 0.9)

@@ -11,7 +11,7 @@ from jaxmnist.data.dataset import Dataset
 from jaxmnist.rng import Seed, fast_randint, fast_uniform, seed_of
 from jaxmnist.string_config import Writing
 from jaxmnist.strings.canvas import Ink, Strength, between, blur_little, is_on, smooth_noise
-from jaxmnist.strings.letters import close_gaps, mix_in_letters
+from jaxmnist.strings.letters import close_gaps, mix_in_letters, mix_in_shapes
 from jaxmnist.strings.placement import (
     CENTRE,
     INK,
@@ -56,12 +56,14 @@ def write(
     """
     if not longest:
         return jnp.zeros((SIDE, width)), jnp.zeros(0, jnp.int32)
-    count, draw, letter = seed_of(jax.random.split(keys[0], 3))
+    count, draw, letter, shape = seed_of(jax.random.split(keys[0], 4))
     place, serif, elastic, stroke = seed_of(jax.random.split(keys[1], 4))
     shortest = jnp.minimum(fields.shortest, longest)
     length = shortest + fast_randint(count, (), longest + 1 - shortest)
     length = jnp.where(fast_uniform(count, start=1) < fields.full_probability, longest, length)
     digits = draw_digits(draw, dataset, longest, fields.repeat_probability)
+    if is_on(fields.shape_probability):
+        digits = mix_in_shapes(shape, digits, fields.shape_probability)
     if is_on(fields.letter_probability):
         digits = mix_in_letters(letter, digits, fields.letter_probability)
     placement = place_digits(place, digits, length, fields, width)

@@ -32,6 +32,7 @@ EFFECTS: dict[str, dict[str, Any]] = {
     "writing.elastic": {"elastic": 3.0},
     "writing.serif": {"serif_probability": 1.0},
     "writing.stroke": {"stroke_probability": 1.0, "stroke": (0.0, 0.2)},
+    "writing.shape": {"shape_probability": 1.0},
     "writing.letter": {"letter_probability": 1.0},
     "writing.hollow": {"hollow_probability": 1.0},
     "writing.slope": {"slope_degrees": 10.0},
