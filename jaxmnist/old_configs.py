@@ -44,7 +44,7 @@ def upgrade(tree: Mapping[str, Any]) -> Tree:
 
 
 def _group_of(tree: Tree, name: str) -> tuple[Tree, str]:
-    """Returns the group that a field belongs to, an empty one if there is none, and its own name."""
+    """Returns the group that a field belongs to, empty if there is none, and its own name."""
     *groups, field = name.split(".")
     group: Any = tree
     for each in groups:
