@@ -1,7 +1,5 @@
 """Strings of digits written on an empty canvas: pure functions of a seed."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
@@ -12,26 +10,11 @@ from jaxmnist.rng import Seed, fast_randint, fast_uniform, seed_of
 from jaxmnist.string_config import Writing
 from jaxmnist.strings.canvas import Ink, Strength, between, blur_little, is_on, smooth_noise
 from jaxmnist.strings.letters import close_gaps, mix_in_letters, mix_in_shapes
-from jaxmnist.strings.placement import (
-    CENTRE,
-    INK,
-    Digits,
-    Placement,
-    draw_digits,
-    place_digits,
-)
-from jaxmnist.strings.rendering import render
+from jaxmnist.strings.placement import CENTRE, INK, Digits, draw_digits, place_digits
+from jaxmnist.strings.rendering import Segment, render
 from jaxmnist.xla import no_inline
 
 KNOTS = 8  # pixels between two knots of an elastic deformation
-
-
-class Segment(NamedTuple):
-    """A straight stroke in the coordinates of a digit's image, relative to its centre."""
-
-    start: Float[Array, "n 2"]
-    end: Float[Array, "n 2"]
-    width: Float[Array, " n"]  # half of it; negative: no stroke
 
 
 def write(
@@ -60,7 +43,8 @@ def write(
     place, serif, elastic, stroke = seed_of(jax.random.split(keys[1], 4))
     shortest = jnp.minimum(fields.shortest, longest)
     length = shortest + fast_randint(count, (), longest + 1 - shortest)
-    length = jnp.where(fast_uniform(count, start=1) < fields.full_probability, longest, length)
+    if is_on(fields.full_probability):
+        length = jnp.where(fast_uniform(count, start=1) < fields.full_probability, longest, length)
     digits = draw_digits(draw, dataset, longest, fields.repeat_probability)
     if is_on(fields.shape_probability):
         digits = mix_in_shapes(shape, digits, fields.shape_probability)
@@ -70,32 +54,11 @@ def write(
     serifs = ()
     if is_on(fields.serif_probability):
         serifs = no_inline(_serifs, serif, digits, fields.serif_probability)
-    table = no_inline(_digit_table, digits, placement, serifs)
     rows, columns = _elastic_grid(elastic, fields.elastic, width)
-    ink = no_inline(render, digits.images, placement, table, rows, columns, width)
+    ink = no_inline(render, digits.images, placement, serifs, rows, columns, width)
     ink = _strokes(stroke, ink, fields)
     labels = jnp.where(placement.written, digits.labels, BLANK)
     return ink, close_gaps(labels) if is_on(fields.letter_probability) else labels
-
-
-@jax.jit
-def _digit_table(
-    digits: Digits, placement: Placement, serifs: tuple[Segment, ...]
-) -> Float[Array, "n numbers"]:
-    """Returns the numbers by which the pixels of a digit are sampled, a row each."""
-    (a, b), (c, d) = jnp.moveaxis(placement.matrix, 0, -1)
-    count = len(digits.labels)
-    per_digit = [
-        jnp.stack([d, -b, -c, a], axis=1) / (a * d - b * c)[:, None],
-        placement.centre,
-        jnp.where(placement.written, 1.0, 0.0)[:, None],
-        jnp.arange(count, dtype=jnp.float32)[:, None] * (SIDE + 1) ** 2,
-    ]
-    for start, end, half in serifs:
-        along = end - start
-        slope = along / (jnp.square(along).sum(1, keepdims=True) + 1e-6)
-        per_digit += [start, along, slope, half[:, None]]
-    return jnp.concatenate(per_digit, axis=1)
 
 
 @jax.jit
