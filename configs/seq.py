@@ -29,8 +29,11 @@ def default() -> ConfigDict:
     config.epochs = 8
     config.sequence.train_sequences = 48_000
     config.average = 0.998
-    # In so few steps letters cost a quarter of a point on digits.
+    # In so few steps letters, and digits turned and bent further, cost more than they bring.
     config.strings.writing.letter_probability = 0.0
+    config.strings.writing.own_slant_degrees = 0.0
+    config.strings.writing.own_turn_degrees = 0.0
+    config.strings.writing.elastic = 2.0
     config.eval.suites = SUITES
     return config
 

@@ -23,6 +23,9 @@ ADDED: dict[str, Any] = {
     "eval.suites": (),
     "init_from": "",
     "optimizer.weight_decay": 0.0,
+    "strings.writing.own_slant_degrees": 0.0,
+    "strings.writing.own_turn_degrees": 0.0,
+    "strings.writing.shape_probability": 0.0,
     "validation.batch_means": False,
 }
 
@@ -31,18 +34,22 @@ def upgrade(tree: Mapping[str, Any]) -> Tree:
     """Renames the fields of older configurations, and adds those that came later."""
     new = _copied(tree)
     for old, (name, convert) in RENAMED.items():
-        *groups, field = old.split(".")
-        group: Any = new
-        for each in groups:
-            group = group.get(each) if isinstance(group, dict) else None
-        if isinstance(group, dict) and field in group:
+        group, field = _group_of(new, old)
+        if field in group:
             group[name.rpartition(".")[2]] = convert(group.pop(field))
     for name, before in ADDED.items():
-        outer, _, field = name.rpartition(".")
-        group = new.get(outer) if outer else new
-        if isinstance(group, dict):
-            group.setdefault(field, before)
+        group, field = _group_of(new, name)
+        group.setdefault(field, before)
     return new
+
+
+def _group_of(tree: Tree, name: str) -> tuple[Tree, str]:
+    """Returns the group that a field belongs to, empty if there is none, and its own name."""
+    *groups, field = name.split(".")
+    group: Any = tree
+    for each in groups:
+        group = group.get(each) if isinstance(group, dict) else None
+    return group if isinstance(group, dict) else {}, field
 
 
 def _copied(tree: Mapping[str, Any]) -> Tree:

@@ -174,7 +174,8 @@ def make_parser() -> Parser:
     train.add_argument(
         "--coordinator",
         metavar="HOST:PORT",
-        help="of process 0, with --num_processes N and --process_id I, where there is no cluster",
+        help="of process 0, with --num_processes N and --process_id I, where there is no cluster; "
+        "--start_timeout S waits so many seconds for the others",
     )
     train.add_argument("--config.FIELD", metavar="VALUE", help="any of the fields below")
 

@@ -2,7 +2,7 @@
 
 Every effect has a probability, its switch (0: off), and a strength, drawn anew for every example
 between two numbers. Lengths are in pixels of a canvas 28 pixels high, on which a digit of MNIST is
-20 high at scale 1. The effects are in generate/writing.py, page.py and camera.py, in this order.
+20 high at scale 1. The effects are in strings/writing.py, page.py and camera.py, in this order.
 """
 
 from dataclasses import dataclass
@@ -23,12 +23,15 @@ class Writing(Group):
     full_probability: float = probability("of as many digits as have room, up to the longest")
     repeat_probability: float = probability("of one class throughout, as in 777")
     letter_probability: float = probability("of letters among the digits, which are not read")
+    shape_probability: float = probability("of each 1, 3, 4, 5, 7, 9 in a shape MNIST lacks")
     cells_probability: float = probability("of the published format: plain cells of 28 pixels")
     scale: Span = span((1.0, 1.0), "size of all digits of a string", 0.1, 2)
     own_scale: float = number(0.0, "of each digit: up to this share larger or smaller", 0, 0.9)
     aspect: float = number(0.0, "width to height: up to this share more or less", 0, 0.9)
     slant_degrees: float = angle(0.0, "slant of all digits, uniform in +- degrees")
-    turn_probability: float = probability("of turning every digit by an angle of its own")
+    own_slant_degrees: float = angle(0.0, "slant of each digit besides, uniform in +- degrees")
+    own_turn_degrees: float = angle(0.0, "turn of each digit, always, uniform in +- degrees")
+    turn_probability: float = probability("of turning every digit by a larger angle of its own")
     turn_degrees: float = angle(0.0, "that angle, uniform in +- degrees")
     gap: Span = span((8.0, 8.0), "pixels of ground between digits, at scale 1", -20, 60)
     own_gap: float = number(0.0, "pixels more or less of each gap", 0, 30)

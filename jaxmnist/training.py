@@ -67,6 +67,10 @@ CHECKPOINTS = "checkpoints"  # the folder in a run folder
 History = list[dict[str, Any]]  # the lines of metrics.jsonl
 
 
+class StoppedError(Exception):
+    """Ends a validation in which the run was asked to stop; nobody outside sees it."""
+
+
 @dataclass(frozen=True)
 class Run:
     """What stays the same from the first step to the summary."""
@@ -262,7 +266,7 @@ def fit(run: Run, state: TrainState) -> tuple[TrainState, History]:
             state, step = train_epoch(run, state, epoch, step, progress)
 
             # --- Validation; none if no seed is finite, or the run was asked to stop. ---
-            scores = validate(run, state, epoch)
+            scores = None if all_diverged(state) else validate(run, state, epoch)
             if scores is None:
                 save(run, state, step, history)
                 break
@@ -270,7 +274,7 @@ def fit(run: Run, state: TrainState) -> tuple[TrainState, History]:
             # --- Learning rate schedule, best weights and early stopping. ---
             row = epoch_row(epoch + 1, task, state, scores, history)
             state = run.fns.end_epoch(state, monitored_metric(run, scores), epoch + 1)
-            if to_host(has_diverged(state)).all():
+            if all_diverged(state):
                 save(run, state, step, history)
                 break
 
@@ -339,22 +343,20 @@ def train_epoch(
 
 
 def validate(run: Run, state: TrainState, epoch: int) -> list[Scores] | None:
-    """Returns the scores of every seed; None if no seed is finite, or if asked to stop."""
+    """Returns the scores of every seed; None if the run was asked to stop."""
 
     def until_stopped(batches: Iterator[Batch]) -> Iterator[Batch]:
         for batch in batches:
             if run.stop_requested():
-                raise Interrupted("while validating", run.stop.code)
+                raise StoppedError
             yield batch
 
-    if to_host(has_diverged(state)).all():
-        return None
     suite = "augmented" if run.config.validation.augmented else "clean"
     evaluator = run.evaluator
     batches = run.validation.batches(evaluator.batch_size, suite, epoch, evaluator.mesh)
     try:
         predictions = evaluator.predict(state.weights, until_stopped(batches), run.validation.count)
-    except Interrupted:
+    except StoppedError:
         return None
     scores = [run.experiment.task.score(each) for each in predictions]
     if run.config.validation.batch_means:
@@ -362,6 +364,11 @@ def validate(run: Run, state: TrainState, epoch: int) -> list[Scores] | None:
         losses = [mean_of_batch_means(each.losses, size) for each in predictions]
         scores = [score | {"loss": loss} for score, loss in zip(scores, losses, strict=True)]
     return scores
+
+
+def all_diverged(state: TrainState) -> bool:
+    """Returns whether no seed is finite any more."""
+    return bool(to_host(has_diverged(state)).all())
 
 
 def monitored_metric(run: Run, scores: list[Scores]) -> Float[np.ndarray, " seeds"]:
@@ -401,14 +408,14 @@ def resume(run: Run, state: TrainState) -> tuple[TrainState, int, History]:
 
 
 def save(
-    run: Run, state: TrainState, step: int, history: History, error: float | None = None
+    run: Run, state: TrainState, step: int, history: History, validation_error: float | None = None
 ) -> None:
-    """Saves a checkpoint; `error` is the validation error, None within an epoch."""
+    """Saves a checkpoint; within an epoch there is no validation error."""
     if is_writer():
         run.folder.note_epochs()  # not before: a run that was not trained longer stays as it was
     record = checkpoint.Record(
         step=step,
-        error=error,
+        error=validation_error,
         data=run.experiment.splits.fingerprint,
         config=run.folder.stored_config_hash(),
         history=history,

@@ -21,6 +21,10 @@ if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
   set -- "$@" --shard="$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_MAX"
 fi
 if [ "$SLURM_NTASKS" -gt 1 ]; then
+  if [ "$1" != train ]; then
+    echo "error: several processes share a training alone: for a sweep give --array=1-N." >&2
+    exit 2
+  fi
   set -- "$@" --distributed
 fi
 

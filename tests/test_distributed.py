@@ -2,13 +2,14 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +26,47 @@ from tests.helpers import ROOT, run_python, write_config_file
 LONGEST = 30  # seconds until all have ended, once one is lost
 
 
+PORTS = range(61_440, 65_536)  # that JAX takes for a cluster's jobs, by their numbers
+
+
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port that nobody listens on; any of them, as tests run beside each other."""
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
+Told = Callable[[int, int, int], tuple[list[str], dict[str, str]]]
+
+
+def by_flags(number: int, processes: int, port: int) -> tuple[list[str], dict[str, str]]:
+    """How a process learns of its job where there is no cluster."""
+    return [
+        f"--coordinator=127.0.0.1:{port}", f"--num_processes={processes}", f"--process_id={number}",
+    ], {}  # fmt: skip
+
+
+def by_slurm(number: int, processes: int, port: int) -> tuple[list[str], dict[str, str]]:
+    """How Slurm's srun tells it, which JAX detects."""
+    return ["--distributed"], {
+        "SLURM_JOB_ID": str(port - PORTS.start),
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_NTASKS": str(processes),
+        "SLURM_PROCID": str(number),
+        "SLURM_LOCALID": str(number),
+    }
+
+
+def by_open_mpi(number: int, processes: int, port: int) -> tuple[list[str], dict[str, str]]:
+    """How Open MPI's mpirun tells it."""
+    return ["--distributed"], {
+        "OMPI_MCA_orte_hnp_uri": f"{4096 * (port - PORTS.start)}.0;tcp://127.0.0.1:40000",
+        "OMPI_COMM_WORLD_SIZE": str(processes),
+        "OMPI_COMM_WORLD_RANK": str(number),
+        "OMPI_COMM_WORLD_LOCAL_RANK": str(number),
+    }
 
 
 @dataclass
@@ -68,20 +106,22 @@ class Process:
 
 @contextmanager
 def job(
-    config: Path, workdir: Path, *more: str, processes: int, devices: int = 1
+    config: Path,
+    workdir: Path,
+    *more: str,
+    processes: int,
+    devices: int = 1,
+    cluster: Told = by_flags,
 ) -> Iterator[list[Process]]:
     """Starts a job; no process outlives the block. `more` are flags of the last one."""
     port, started = free_port(), []
     for number in range(processes):
-        flags = (
-            f"--config={config}", f"--workdir={workdir}", f"--coordinator=127.0.0.1:{port}",
-            f"--num_processes={processes}", f"--process_id={number}",
-            *(more if number == processes - 1 else ()),
-        )  # fmt: skip
+        flags, environment = cluster(number, processes, port)
+        flags += [f"--config={config}", f"--workdir={workdir}"]
         popen = subprocess.Popen(
-            [sys.executable, "launch.py", *flags],
+            [sys.executable, "launch.py", *flags, *(more if number == processes - 1 else ())],
             cwd=ROOT,
-            env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)},
+            env=os.environ | environment | {"JAX_NUM_CPU_DEVICES": str(devices)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -205,7 +245,7 @@ def test_four_processes_wait_for_a_slow_one_and_end_without_their_first(
         end = time.monotonic() + LONGEST
         for process in (*others, slow):
             assert process.end(end - time.monotonic()).sentence
-    with job(config, workdir, processes=2) as processes:
+    with job(config, workdir, processes=2, cluster=by_open_mpi) as processes:
         assert_all_end_well(processes, workdir)
     assert_the_same(workdir, alone, seeds=2)
 
@@ -221,7 +261,7 @@ def test_a_request_to_one_process_stops_all_and_the_same_job_goes_on(
             ended = process.end()
             assert ended.code == 128 + signal.SIGTERM, ended
             assert "interrupted, and saved" in ended.errors
-    with job(two_seeds, workdir, processes=2) as processes:
+    with job(two_seeds, workdir, processes=2, cluster=by_slurm) as processes:
         assert_all_end_well(processes, workdir)
     assert_the_same(workdir, alone, seeds=2)
 

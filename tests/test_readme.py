@@ -20,6 +20,7 @@ from jaxmnist.systems.audit import audit, read_results, table
 from jaxmnist.systems.logs import read_logs
 from jaxmnist.systems.published import SYSTEMS
 from tests.helpers import ROOT, run_python
+from tools.gallery.score import markdown
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHOWN = ("clean", "inverted", "inverted_canvas", "rotation", "noise", "noise_canvas")
@@ -52,6 +53,12 @@ def test_the_table_is_what_the_results_say() -> None:
             row(f"{name} (as claimed)", 9_891_489, cells, "clean: MNIST test, rest: unknown, 1 run")
             in README
         )
+
+
+def test_readers_of_pictures_stand_as_they_were_measured() -> None:
+    people = json.loads((ROOT / "results" / "gallery" / "people.json").read_text())
+    for page in (README, (ROOT / "docs" / "reading.md").read_text(encoding="utf-8")):
+        assert markdown(people["programs"]) in page
 
 
 def test_it_has_exactly_two_commands() -> None:

@@ -1,6 +1,7 @@
 """Damages sound files in thousands of ways and reads them with the project's own readers.
 
   python -m tools.mutate --files 10000 --out results/robustness/mutations.json
+  python -m tools.mutate --files 10000 --formats picture
 
 Every file must be read, or refused with a `UserError` in one sentence; any other exception, and any
 warning, is a bug. Half of the damage is done inside an archive or behind a checksum, which is then
@@ -21,13 +22,15 @@ import time
 import tracemalloc
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+from PIL import Image, ImageDraw
 
 from jaxmnist import checkpoint
 from jaxmnist.checkpoint import Record
@@ -38,6 +41,8 @@ from jaxmnist.errors import UserError
 from jaxmnist.formats.pth import read_pth
 from jaxmnist.formats.state_dict import from_state_dict
 from jaxmnist.models.zoo import create_network
+from jaxmnist.reader.picture import ORIENTATION, open_picture
+from jaxmnist.reader.read import look_at
 from jaxmnist.run.folder import RunFolder
 from jaxmnist.run.progress import StatusLine, format_duration
 from jaxmnist.run.summary import describe
@@ -51,6 +56,7 @@ Mutate = Callable[[bytes, Chance], bytes]
 STATE: Any = {"weight": jnp.arange(3.0)}
 RECORD = Record(step=0, error=None, data="", config="", history=[], seconds={})
 ROOT = Path(__file__).parent.parent
+PNG = b"\x89PNG\r\n\x1a\n"  # how such a file begins
 # Numbers at the ends of their types, which headers are fond of.
 EDGES = [0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1]
 ODD: list[Any] = [
@@ -145,6 +151,29 @@ def in_safetensors(content: bytes, chance: Chance) -> bytes:
     return struct.pack("<Q", len(header)) + header + content[end:]
 
 
+def in_png(content: bytes, chance: Chance) -> bytes:
+    """Damages a chunk of a PNG file, its pixels also as they are unpacked, and corrects its sum."""
+    if not content.startswith(PNG):
+        return mutate(content, chance)
+    chunks, at = [], len(PNG)
+    while at < len(content):
+        size = int.from_bytes(content[at : at + 4], "big")
+        chunks.append((content[at + 4 : at + 8], content[at + 8 : at + 8 + size]))
+        at += 12 + size
+    chosen = chance.randrange(len(chunks))
+    kind, body = chunks[chosen]
+    unpacked = kind == b"IDAT" and chance.random() < 0.5
+    body = (
+        zlib.compress(mutate(zlib.decompress(body), chance)) if unpacked else mutate(body, chance)
+    )
+    chunks[chosen] = kind, body
+    packed = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    ]
+    return PNG + b"".join(packed)
+
+
 def in_json(content: bytes, chance: Chance) -> bytes:
     """Replaces a value somewhere in the tree by something odd, or removes it."""
     tree = json.loads(content)
@@ -195,6 +224,31 @@ def read_audit(place: Path) -> None:
     summaries = read_results(place / "results")
     audit(summaries)
     table(summaries)
+
+
+def pictures() -> tuple[bytes, ...]:
+    """Draws a 7 and stores it in every format that is read, in colours, grey and with a palette."""
+    image = Image.new("RGB", (120, 60), (240, 235, 220))
+    ImageDraw.Draw(image).line([(40, 12), (70, 12), (52, 50)], (20, 30, 90), 5)
+    turned = Image.Exif()
+    turned[ORIENTATION] = 6
+    kinds: list[tuple[str, str, dict[str, Any]]] = [
+        *(("PNG", mode, {}) for mode in ("RGB", "RGBA", "LA", "P", "1", "I;16")),
+        ("PNG", "L", {"exif": turned}),
+        *(("JPEG", mode, {"exif": turned}) for mode in ("RGB", "L", "CMYK")),
+        ("JPEG", "RGB", {"progressive": True}),
+        *(("TIFF", mode, {}) for mode in ("RGB", "L", "F")),
+        *(("TIFF", "L", {"compression": how}) for how in ("tiff_lzw", "tiff_deflate", "jpeg")),
+        *((kind, "RGB", {}) for kind in ("BMP", "PPM", "WEBP", "GIF")),
+        ("MPO", "RGB", {"save_all": True, "append_images": [image]}),
+    ]
+    files = []
+    for kind, mode, options in kinds:
+        file = io.BytesIO()
+        plain = image.convert("L") if mode == "I;16" else image
+        plain.convert(mode).save(file, kind, **options)
+        files.append(file.getvalue())
+    return tuple(files)
 
 
 def formats(place: Path) -> dict[str, Format]:
@@ -248,6 +302,9 @@ def formats(place: Path) -> dict[str, Format]:
             lambda p: load_weights(p / "x.safetensors"),
         ),
         "pth": Format(sound(samples / "model_3.pth"), in_zip, "x.pth", state_dict),
+        "picture": Format(
+            pictures(), in_png, "x.png", lambda p: look_at(open_picture(p / "x.png"))
+        ),
         "config.json": Format(
             sound(samples / "run" / "config.json"),
             in_json,
@@ -315,20 +372,23 @@ def splice(kinds: Mapping[str, Format], one: Format, chance: Chance) -> bytes:
     return first[: chance.randint(0, len(first))] + second[chance.randint(0, len(second)) :]
 
 
-def search(files: int, seed: int) -> dict[str, Outcome]:
-    """Reads `files` damaged files, of every format as many."""
+def search(files: int, seed: int, names: Collection[str] = ()) -> dict[str, Outcome]:
+    """Reads `files` damaged files, as many of each of the named formats, or of all."""
     outcomes: dict[str, Outcome] = {}
     line, began, done = StatusLine(30.0), time.perf_counter(), 0
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings(action="error"):
+        # Pillow warns of damage that it reads on beyond; `jaxmnist read` does not show it.
+        warnings.filterwarnings("ignore", module="PIL")
         kinds = formats(Path(name))
+        chosen = {kind: one for kind, one in kinds.items() if not names or kind in names}
         tracemalloc.start()
-        for number, (kind, one) in enumerate(kinds.items()):
+        for number, (kind, one) in enumerate(chosen.items()):
             outcomes[kind] = outcome = Outcome()
             outcome.try_one(one, Path(name), one.sound[0])  # sound; it also compiles and imports
             if outcome.accepted != 1:
                 raise RuntimeError(f"a sound {kind} is refused: {outcome.exceptions}")
             outcomes[kind] = outcome = Outcome()
-            share = files // len(kinds) + (number < files % len(kinds))
+            share = files // len(chosen) + (number < files % len(chosen))
             for file in range(share):
                 chance = Chance(f"{seed} {kind} {file}")
                 spliced = chance.random() < 0.1
@@ -361,9 +421,10 @@ def main() -> int:
     )
     parser.add_argument("--files", type=int, default=1000, help="damaged files in all")
     parser.add_argument("--seed", type=int, default=0, help="of all damage")
+    parser.add_argument("--formats", nargs="+", default=(), help="of them alone, such as picture")
     parser.add_argument("--out", type=Path, help="write the table as JSON")
     chosen = parser.parse_args()
-    outcomes = search(chosen.files, chosen.seed)
+    outcomes = search(chosen.files, chosen.seed, chosen.formats)
     totals = {
         name: sum(getattr(one, name) for one in outcomes.values())
         for name in ("files", "accepted", "refused", "other")

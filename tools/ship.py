@@ -9,6 +9,7 @@ Each is named after its system, `jaxmnist/shipped/NAME.safetensors`, with a card
 import argparse
 import hashlib
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +102,13 @@ def recipe_of(name: str) -> str:
 def command_of(summary: dict[str, Any]) -> str:
     """Returns the command that made a run: its recipe, and the fields that were set besides."""
     recipe = recipe_of(summary["name"])
-    tree = config.to_dict(config.from_dict(recipes.load(recipe).to_dict()))
-    own = config.flatten(json.loads(json.dumps(tree)))  # with lists, as in the summary
-    fields = config.flatten(summary["config"])
+    own = config.flatten(config.to_dict(config.from_dict(recipes.load(recipe).to_dict())))
+    # What has been added to the recipe since has its default: off.
+    fields = config.flatten(config.to_dict(config.from_dict(summary["config"])))
     changed = [
-        f" --config.{name}={value}"
+        " " + shlex.quote(f"--config.{name}={value}")
         for name, value in fields.items()
-        if name not in (*config.LOCATION_FIELDS, "system") and own.get(name) != value
+        if name not in (*config.LOCATION_FIELDS, "system") and own[name] != value
     ]
     return f"python launch.py --config={recipe}" + "".join(changed)
 

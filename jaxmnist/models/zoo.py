@@ -69,7 +69,7 @@ def sequence_compact(max_length: int) -> Architecture:
 
 
 def sequence_ctc(
-    *, half: int, quarter: tuple[int, ...], column: int, line: tuple[int, ...]
+    *, half: tuple[int, ...], quarter: tuple[int, ...], column: int, line: tuple[int, ...]
 ) -> Architecture:
     """This project's own recognisers of any length at any place, by the width of their layers.
 
@@ -77,7 +77,8 @@ def sequence_ctc(
     read by CTC (Graves et al., 2006). One kernel takes the height of 28 pixels away.
 
     Args:
-      half: features at half the image's size, the first layer's.
+      half: features of the layers at half the image's size, all the same: weights in a file say
+        by their shapes alone where the pool is, before the first layer with other features.
       quarter: features of the layers at a quarter of it, on seven rows.
       column: features of the layer that takes the seven rows away.
       line: features of the layers along the line that is left.
@@ -88,9 +89,13 @@ def sequence_ctc(
     ) -> tuple[Layer, ...]:
         return Conv(features, size, padding, bias=False), *pool, BatchNorm(), Relu()
 
+    if len(set(half)) > 1 or quarter[0] == half[0]:
+        raise ValueError(f"nothing tells where the pool is: half {half}, quarter {quarter}")
     # Half the size from the start: a stem of full resolution would take 1.7 times as long.
     layers: tuple[Layer, ...] = (LocalContrast(), SpaceToDepth())
-    layers += block(half, pool=(MaxPool(),))
+    for features in half[:-1]:
+        layers += block(features)
+    layers += block(half[-1], pool=(MaxPool(),))
     for features in quarter:
         layers += block(features)
     layers += block(column, (7, 1), 0)
@@ -127,10 +132,10 @@ SEQUENCE_MODELS: dict[str, Callable[[int], Architecture]] = {
     "sequence_published": sequence_published,
     "sequence_compact": sequence_compact,
     "sequence_ctc": lambda max_length: sequence_ctc(
-        half=24, quarter=(64, 64, 64), column=192, line=(160, 160)
+        half=(24, 24), quarter=(64, 64, 64), column=192, line=(160, 160)
     ),
     "sequence_ctc_small": lambda max_length: sequence_ctc(
-        half=16, quarter=(48, 48), column=192, line=(128, 128)
+        half=(16,), quarter=(48, 48), column=192, line=(128, 128)
     ),
 }
 MODELS = (*SEQUENCE_MODELS, *DIGIT_MODELS)

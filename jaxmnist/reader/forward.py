@@ -41,6 +41,15 @@ class StringNetwork:
 
     convs: tuple[Conv, ...]
 
+    @property
+    def pooled(self) -> int:
+        """The number of the convolution that is pooled: the last with as many features as before.
+
+        All layers at half the image's size have the same number of features, and the next another.
+        """
+        features = [conv.kernel.shape[-1] for conv in self.convs]
+        return next(n for n, size in enumerate(features) if size != features[0]) - 1
+
     def logits(self, canvases: UInt8[np.ndarray, "batch 28 width"]) -> Logits:
         """Returns the logits of canvases, 0 = ground, 255 = ink; their width is a multiple of 4."""
         parts = [
@@ -55,7 +64,7 @@ class StringNetwork:
         *hidden, last = self.convs
         for number, conv in enumerate(hidden):
             x = _convolve(x, conv.kernel)
-            if number == 0:
+            if number == self.pooled:
                 x = _max_pool(x)
             x *= conv.factor
             x += conv.bias

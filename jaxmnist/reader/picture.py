@@ -1,6 +1,8 @@
 """A picture as people have it, brought to numbers: any size, colours, transparency, orientation."""
 
 import os
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,9 +17,12 @@ from jaxmnist.errors import UserError
 
 LONGEST = 800  # pixels of the longer side that writing is looked for at
 MOST_PIXELS = 178_000_000  # of a picture that is opened: Pillow opens no more
+MOST_BYTES = 400_000_000  # of memory that its pixels may take
+# That a pixel takes while it is brought to eight bits; Pillow has four bytes a pixel for three.
+PIXEL_BYTES = {"1": 2, "L": 1, "RGB": 4, "RGBA": 8, "I;16": 11, "I;16B": 11, "I": 14, "F": 14}
 ORIENTATION = 0x0112  # the tag of EXIF
 # By any of these Pillow says that a file is damaged.
-DAMAGED = (OSError, SyntaxError, ValueError)
+DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 # Pillow's other formats may start programs; MPO is what telephones write as JPEG.
 FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 
@@ -62,12 +67,12 @@ def from_image(image: Image.Image, name: str = "the picture") -> Picture:
         width, part = image.width, _part(max(image.size))
         image.draft(None, (max(width // part, 1), max(image.height // part, 1)))
         scale = round(width / image.width)
+        _check_bytes(image, 1, name)  # before the tags of a PNG file are looked at: it is decoded
         is_turned = image.getexif().get(ORIENTATION, 1) in range(2, 9)
-        plain = _plain(ImageOps.exif_transpose(image) if is_turned else image)
+        _check_bytes(image, 1 + is_turned, name)
+        factor = -(-max(image.size) // LONGEST)
+        plain = _plain(ImageOps.exif_transpose(image) if is_turned else image, factor)
     notes = ("It is turned as its orientation tag says.",) if is_turned else ()
-    factor = -(-max(plain.size) // LONGEST)
-    if factor > 1:
-        plain = plain.reduce(factor)
     return Picture(np.asarray(plain), scale * factor, notes)
 
 
@@ -78,6 +83,20 @@ def _check_size(width: int, height: int, name: str) -> None:
         raise UserError(
             f"{name} has {width} x {height} pixels: make it smaller than "
             f"{MOST_PIXELS // 1_000_000} million."
+        )
+
+
+def _check_bytes(image: Image.Image, copies: int, name: str) -> None:
+    """Checks what decoding takes; a JPEG file, which is decoded at a part of its size, takes less.
+
+    Raises:
+      UserError: if it is too much.
+    """
+    most = MOST_BYTES // (PIXEL_BYTES.get(image.mode, 12) * copies)
+    if image.width * image.height > most:
+        raise UserError(
+            f"{name} has {image.width} x {image.height} pixels of mode {image.mode}: make it "
+            f"smaller than {most // 1_000_000} million, or save it as JPEG."
         )
 
 
@@ -155,21 +174,27 @@ def from_array(array: np.ndarray) -> Picture:
     return from_image(Image.fromarray(array))
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """Returns a picture in grey (L) or in colours (RGB), eight bits each."""
+def _plain(image: Image.Image, factor: int) -> Image.Image:
+    """Returns a picture in grey (L) or in colours (RGB), eight bits each, reduced by a factor."""
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0, neginf=0).clip(0)
+        values = np.asarray(image).astype(np.float32)
+        np.nan_to_num(values, copy=False, posinf=0, neginf=0)
+        np.clip(values, 0, None, out=values)
         top = values.max(initial=0)
         full = next((full for full in (1, 255, 65_535) if top <= full), top)
-        return Image.fromarray(np.round(values * (255 / full)).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
-        sheet = image.convert("RGBA")
-        seen = np.asarray(sheet.reduce(-(-max(sheet.size) // LONGEST)), np.float64)
+        values *= 255 / full
+        image = Image.fromarray(np.round(values, out=values).astype(np.uint8))
+    elif image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
+        sheet = image if image.mode == "RGBA" else image.convert("RGBA")
+        if factor > 1:  # colours weighed by how much of them is seen
+            sheet = sheet.convert("RGBa").reduce(factor).convert("RGBA")
+        seen = np.asarray(sheet, np.float64)
         light = (seen[..., :3].mean(2) * seen[..., 3]).sum() / max(seen[..., 3].sum(), 1)
         # What is under it is what its ink stands out from.
         paper = Image.new("RGBA", sheet.size, "white" if light < 128 else "black")
         paper.alpha_composite(sheet)
         return paper.convert("RGB")
-    mode = "L" if image.mode in ("1", "L") else "RGB"
     image.load()
-    return image if image.mode == mode else image.convert(mode)
+    mode = "L" if image.mode in ("1", "L") else "RGB"
+    image = image if image.mode == mode else image.convert(mode)
+    return image.reduce(factor) if factor > 1 else image

@@ -62,8 +62,7 @@ class Store:
         Raises:
           UserError: if the store cannot be read, or holds something else than this run.
         """
-        with self._reaching():
-            there = _complete(self._names())
+        there = _complete(self._names())
         if not there:
             return False
         if CONFIG not in there:
@@ -93,21 +92,22 @@ class Store:
         Raises:
           UserError: if the store does not take it.
         """
-        with self._reaching():
-            there, here = self._names(), _local_names(folder)
-            whole = _whole_checkpoints(there)  # which never change
-            for name in sorted(here, key=_order):
-                if _number(name) in whole:
-                    continue
-                status = (folder / name).stat()
-                if self._copied.get(name) != (stamp := (status.st_mtime_ns, status.st_size)):
+        there, here = self._names(), _local_names(folder)
+        whole = _whole_checkpoints(there)  # which never change
+        for name in sorted(here, key=_order):
+            if _number(name) in whole:
+                continue
+            status = (folder / name).stat()
+            if self._copied.get(name) != (stamp := (status.st_mtime_ns, status.st_size)):
+                with self._reaching():
                     self._files.put_file(str(folder / name), self._path(name))
-                    self._copied[name] = stamp
-            gone = {number for name in there if (number := _number(name))}
-            gone -= {_number(name) for name in here}
-            # The checksums first: without them what is left does not pass for the whole.
-            for name in sorted(there, key=_order, reverse=True):
-                if _number(name) in gone:
+                self._copied[name] = stamp
+        gone = {number for name in there if (number := _number(name))}
+        gone -= {_number(name) for name in here}
+        # The checksums first: without them what is left does not pass for the whole.
+        for name in sorted(there, key=_order, reverse=True):
+            if _number(name) in gone:
+                with self._reaching():
                     self._files.rm_file(self._path(name))
 
     def _fetch_checkpoint(self, target: Path, there: Iterable[str]) -> None:
@@ -125,7 +125,9 @@ class Store:
     def _names(self) -> set[str]:
         """Returns the files in the store."""
         root = PurePosixPath(self._root)
-        paths = [PurePosixPath(path) for path in self._files.find(self._root)]
+        with self._reaching():
+            found = self._files.find(self._root)
+        paths = [PurePosixPath(path) for path in found]
         return {path.relative_to(root).as_posix() for path in paths if ".." not in path.parts}
 
     def _path(self, name: str) -> str:

@@ -10,7 +10,7 @@ SWITCH = "_probability"
 OPTIONAL = {
     "elastic",
     *(f.name for group in (Writing, Page, Camera) for f in fields(group) if SWITCH in f.name),
-} - {"full_probability", "cells_probability", "turn_probability"}
+}
 
 
 def effects(strings: Strings) -> dict[str, Strings]:

@@ -1,16 +1,18 @@
-"""Letters and signs that no one takes for digits, drawn from straight strokes.
+"""Letters, and shapes of digits that MNIST's writers did not use, drawn from straight strokes.
 
-A network that has seen digits alone takes everything for one of them. Those that do look like
-digits (B, D, G, I, O, Q, S, Y, Z and their small forms) are left out.
+A network that has seen digits alone takes everything for one of them, so it is shown letters and
+signs that are none. Those that look like digits (B, D, G, I, O, Q, S, Y, Z and their small forms)
+are left out.
 """
 
+from functools import cache
 from itertools import pairwise
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxmnist.constants import BLANK, SIDE
+from jaxmnist.constants import BLANK, DIGITS, SIDE
 from jaxmnist.rng import Seed, fast_randint, fast_uniform
 from jaxmnist.strings.canvas import Strength
 from jaxmnist.strings.placement import Digits
@@ -43,6 +45,19 @@ STROKES = {
     "Pi": "00 60 / 10 19 / 50 59",
     "star": "30 19 63 03 59 30",
 }
+# Digits as they are written in other countries, and on screens.
+SHAPES = {
+    1: (
+        "13 40 49", "22 40 49", "23 40 49", "14 40 49", "05 40 49", "24 22 40 49",
+        "13 40 49 / 19 69", "22 40 49 / 29 59",
+    ),
+    3: ("00 60 69 09 / 24 64", "00 60 33 55 67 49 09", "00 60 34 65 68 49 09"),
+    4: ("10 05 65 / 43 49", "20 05 65 / 52 49", "40 06 66 / 40 49"),
+    5: ("60 00 04 64 69 09", "60 10 04 44 66 68 49 09"),
+    7: ("00 60 29", "00 60 29 / 14 54", "00 60 39", "02 00 60 29", "00 60 39 / 25 65"),
+    9: ("63 44 14 02 10 40 63 59", "62 34 04 00 60 69", "62 34 04 00 60 69 19"),
+}  # fmt: skip
+HALF_WIDTHS = (0.8, 1.2, 1.8)  # of their strokes
 HEIGHT, HALF_WIDTH = 20, 1.2  # of a letter and of its stroke, as MNIST's digits have them
 
 
@@ -59,6 +74,16 @@ def mix_in_letters(seed: Seed, digits: Digits, probability: Strength) -> Digits:
     )
 
 
+def mix_in_shapes(seed: Seed, digits: Digits, probability: Strength) -> Digits:
+    """Draws each digit of which there are other shapes in one of them, with this probability."""
+    images, counts = shape_images()
+    coin, which = fast_uniform(seed, (2, len(digits.labels)))
+    number = (which * jnp.asarray(counts)[digits.labels]).astype(jnp.int32)
+    drawn = jnp.asarray(images)[digits.labels, number]
+    swapped = (coin < probability) & (jnp.asarray(counts)[digits.labels] > 0)
+    return digits._replace(images=jnp.where(swapped[:, None, None], drawn, digits.images))
+
+
 def close_gaps(labels: Int[Array, " n"]) -> Int[Array, " n"]:
     """Moves what is read to the front, in its order, and `BLANK` to the end."""
     return labels[jnp.argsort(labels == BLANK, stable=True)]
@@ -69,7 +94,21 @@ def letter_images() -> Float[np.ndarray, "letters 28 28"]:
     return np.stack([_draw(strokes) for strokes in STROKES.values()]).astype(np.float32)
 
 
-def _draw(strokes: str) -> Float[np.ndarray, "28 28"]:
+@cache
+def shape_images() -> tuple[Float[np.ndarray, "10 shapes 28 28"], Int[np.ndarray, "10"]]:
+    """Returns the shapes of each digit in all widths, then empty ones, and how many it has."""
+    drawn = [
+        [_draw(strokes, half) for strokes in SHAPES.get(digit, ()) for half in HALF_WIDTHS]
+        for digit in range(DIGITS)
+    ]
+    counts = np.array([len(each) for each in drawn])
+    images = np.zeros((DIGITS, counts.max(), SIDE, SIDE), np.float32)
+    for digit, each in enumerate(drawn):
+        images[digit, : len(each)] = np.stack(each) if each else 0
+    return images, counts
+
+
+def _draw(strokes: str, half: float = HALF_WIDTH) -> Float[np.ndarray, "28 28"]:
     pixels = np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE)), axis=-1)
     far = np.full((SIDE, SIDE), np.inf)
     for stroke in strokes.split("/"):
@@ -79,4 +118,4 @@ def _draw(strokes: str) -> Float[np.ndarray, "28 28"]:
             along = end - start
             share = np.clip((pixels - start) @ along / (along @ along), 0, 1)
             far = np.minimum(far, np.linalg.norm(pixels - start - share[..., None] * along, axis=2))
-    return np.clip(HALF_WIDTH + 0.5 - far, 0, 1)
+    return np.clip(half + 0.5 - far, 0, 1)

@@ -60,19 +60,20 @@ def place_digits(
     """Turns, scales and places digits, from the left to the right."""
     count = len(digits.labels)
     common = fast_uniform(seed, (8,))
-    own = 2 * fast_uniform(seed, (5, count), start=8) - 1
-    cells = common[0] < fields.cells_probability
+    own = 2 * fast_uniform(seed, (7, count), start=8) - 1
+    cells = _is_drawn(common[0], fields.cells_probability)
 
     # --- Their shapes. ---
     scale = between(fields.scale, common[1])
     size = scale * (1 + fields.own_scale * own[0])
     stretch = jnp.sqrt(1 + fields.aspect * own[1])
-    slant = jnp.tan(jnp.radians(fields.slant_degrees) * (2 * common[2] - 1))
+    slant = jnp.radians(fields.slant_degrees) * jnp.where(cells, 0, 2 * common[2] - 1)
+    slant = jnp.tan(slant + jnp.radians(fields.own_slant_degrees) * own[5])
     slope = jnp.where(cells, 0, jnp.radians(fields.slope_degrees) * (2 * common[3] - 1))
-    turned = common[4] < fields.turn_probability
+    turned = _is_drawn(common[4], fields.turn_probability)
     angle = slope + jnp.where(turned, jnp.radians(fields.turn_degrees) * own[2], 0)
+    angle += jnp.radians(fields.own_turn_degrees) * own[6]
     across, down = jnp.where(cells, 1, size * stretch), jnp.where(cells, 1, size / stretch)
-    slant = jnp.where(cells, 0, slant)
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     matrix = jnp.stack(
         [
@@ -101,6 +102,10 @@ def place_digits(
     y = CENTRE + jnp.where(cells, 0, line + fields.jitter * own[4])
     y = jnp.clip(y, jnp.minimum(-top, CENTRE), jnp.maximum(SIDE - 1 - bottom, CENTRE))
     return Placement(matrix, jnp.stack([x, y], -1), x + left, x + right, written)
+
+
+def _is_drawn(coin: Float[Array, ""], probability: Strength | None) -> Bool[Array, ""]:
+    return coin < probability if is_on(probability) else jnp.bool_(False)
 
 
 @jax.jit

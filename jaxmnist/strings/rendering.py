@@ -5,6 +5,7 @@ and each pixel of a layer belongs to one digit: two samples a pixel, for any num
 """
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,18 +17,29 @@ from jaxmnist.strings.canvas import Ink
 from jaxmnist.strings.placement import CENTRE, Placement
 from jaxmnist.xla import no_inline
 
+STROKE_NUMBERS = 7  # of a stroke: its start, its end less that, the slope along it, its width
+
+
+class Segment(NamedTuple):
+    """A straight stroke for each digit, in its image's coordinates, relative to the centre."""
+
+    start: Float[Array, "n 2"]
+    end: Float[Array, "n 2"]
+    width: Float[Array, " n"]  # half of it; negative: no stroke
+
 
 @partial(jax.jit, static_argnums=5)
 def render(
     images: Float[Array, "n 28 28"],
     placement: Placement,
-    table: Float[Array, "n numbers"],
+    strokes: tuple[Segment, ...],
     rows: Float[Array, "28 width"],
     columns: Float[Array, "28 width"],
     width: int,
 ) -> Ink:
-    """Samples both layers of digits at the given places of the canvas."""
+    """Samples both layers of digits, with strokes added, at the given places of the canvas."""
     packed = no_inline(_packed, images)
+    table = no_inline(_digit_table, placement, strokes)
     layers = [
         _layer(packed, no_inline(_column_table, placement, table, parity, width), rows, columns)
         for parity in range(min(2, len(images)))
@@ -43,6 +55,27 @@ def _packed(images: Float[Array, "n 28 28"]) -> UInt32[Array, "n 29 29"]:
     return (
         upper[..., :-1] | (upper[..., 1:] << 8) | (lower[..., :-1] << 16) | (lower[..., 1:] << 24)
     )
+
+
+@jax.jit
+def _digit_table(placement: Placement, strokes: tuple[Segment, ...]) -> Float[Array, "n numbers"]:
+    """Packs what `_layer` unpacks, a row for each digit.
+
+    Its inverse matrix, its centre, whether it is written, where its image begins, added strokes.
+    """
+    (a, b), (c, d) = jnp.moveaxis(placement.matrix, 0, -1)
+    count = len(placement.left)
+    per_digit = [
+        jnp.stack([d, -b, -c, a], axis=1) / (a * d - b * c)[:, None],
+        placement.centre,
+        jnp.where(placement.written, 1.0, 0.0)[:, None],
+        jnp.arange(count, dtype=jnp.float32)[:, None] * (SIDE + 1) ** 2,
+    ]
+    for start, end, half in strokes:
+        along = end - start
+        slope = along / (jnp.square(along).sum(1, keepdims=True) + 1e-6)
+        per_digit += [start, along, slope, half[:, None]]
+    return jnp.concatenate(per_digit, axis=1)
 
 
 @partial(jax.jit, static_argnums=(2, 3))
@@ -64,7 +97,7 @@ def _layer(
     columns: Float[Array, "28 width"],
 ) -> Ink:
     """Samples one layer, bilinearly; outside the digits there is no ink."""
-    a, b, c, d, x, y, written, base, *segments = table[:, None]
+    a, b, c, d, x, y, written, base, *strokes = table[:, None]
     across, down = columns - x, rows - y
     u, v = a * across + b * down, c * across + d * down  # relative to the centre of the image
     column, row = jnp.floor(u + CENTRE), jnp.floor(v + CENTRE)
@@ -76,8 +109,8 @@ def _layer(
     upper = _level(four, 0) * (1 - share_x) + _level(four, 8) * share_x
     lower = _level(four, 16) * (1 - share_x) + _level(four, 24) * share_x
     ink = jnp.where(inside, upper * (1 - share_y) + lower * share_y, 0) / 255
-    for first in range(0, len(segments), 7):
-        x0, y0, dx, dy, slope_x, slope_y, half = segments[first : first + 7]
+    for first in range(0, len(strokes), STROKE_NUMBERS):
+        x0, y0, dx, dy, slope_x, slope_y, half = strokes[first : first + STROKE_NUMBERS]
         share = jnp.clip((u - x0) * slope_x + (v - y0) * slope_y, 0, 1)
         far = jnp.square(u - x0 - share * dx) + jnp.square(v - y0 - share * dy)
         ink = jnp.maximum(ink, jnp.clip(half + 0.5 - jnp.sqrt(far), 0, 1))

@@ -1,7 +1,5 @@
 """Strings of digits written on an empty canvas: pure functions of a seed."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
@@ -11,27 +9,12 @@ from jaxmnist.data.dataset import Dataset
 from jaxmnist.rng import Seed, fast_randint, fast_uniform, seed_of
 from jaxmnist.string_config import Writing
 from jaxmnist.strings.canvas import Ink, Strength, between, blur_little, is_on, smooth_noise
-from jaxmnist.strings.letters import close_gaps, mix_in_letters
-from jaxmnist.strings.placement import (
-    CENTRE,
-    INK,
-    Digits,
-    Placement,
-    draw_digits,
-    place_digits,
-)
-from jaxmnist.strings.rendering import render
+from jaxmnist.strings.letters import close_gaps, mix_in_letters, mix_in_shapes
+from jaxmnist.strings.placement import CENTRE, INK, Digits, draw_digits, place_digits
+from jaxmnist.strings.rendering import Segment, render
 from jaxmnist.xla import no_inline
 
 KNOTS = 8  # pixels between two knots of an elastic deformation
-
-
-class Segment(NamedTuple):
-    """A straight stroke in the coordinates of a digit's image, relative to its centre."""
-
-    start: Float[Array, "n 2"]
-    end: Float[Array, "n 2"]
-    width: Float[Array, " n"]  # half of it; negative: no stroke
 
 
 def write(
@@ -56,44 +39,26 @@ def write(
     """
     if not longest:
         return jnp.zeros((SIDE, width)), jnp.zeros(0, jnp.int32)
-    count, draw, letter = seed_of(jax.random.split(keys[0], 3))
+    count, draw, letter, shape = seed_of(jax.random.split(keys[0], 4))
     place, serif, elastic, stroke = seed_of(jax.random.split(keys[1], 4))
     shortest = jnp.minimum(fields.shortest, longest)
     length = shortest + fast_randint(count, (), longest + 1 - shortest)
-    length = jnp.where(fast_uniform(count, start=1) < fields.full_probability, longest, length)
+    if is_on(fields.full_probability):
+        length = jnp.where(fast_uniform(count, start=1) < fields.full_probability, longest, length)
     digits = draw_digits(draw, dataset, longest, fields.repeat_probability)
+    if is_on(fields.shape_probability):
+        digits = mix_in_shapes(shape, digits, fields.shape_probability)
     if is_on(fields.letter_probability):
         digits = mix_in_letters(letter, digits, fields.letter_probability)
     placement = place_digits(place, digits, length, fields, width)
     serifs = ()
     if is_on(fields.serif_probability):
         serifs = no_inline(_serifs, serif, digits, fields.serif_probability)
-    table = no_inline(_digit_table, digits, placement, serifs)
     rows, columns = _elastic_grid(elastic, fields.elastic, width)
-    ink = no_inline(render, digits.images, placement, table, rows, columns, width)
+    ink = no_inline(render, digits.images, placement, serifs, rows, columns, width)
     ink = _strokes(stroke, ink, fields)
     labels = jnp.where(placement.written, digits.labels, BLANK)
     return ink, close_gaps(labels) if is_on(fields.letter_probability) else labels
-
-
-@jax.jit
-def _digit_table(
-    digits: Digits, placement: Placement, serifs: tuple[Segment, ...]
-) -> Float[Array, "n numbers"]:
-    """Returns the numbers by which the pixels of a digit are sampled, a row each."""
-    (a, b), (c, d) = jnp.moveaxis(placement.matrix, 0, -1)
-    count = len(digits.labels)
-    per_digit = [
-        jnp.stack([d, -b, -c, a], axis=1) / (a * d - b * c)[:, None],
-        placement.centre,
-        jnp.where(placement.written, 1.0, 0.0)[:, None],
-        jnp.arange(count, dtype=jnp.float32)[:, None] * (SIDE + 1) ** 2,
-    ]
-    for start, end, half in serifs:
-        along = end - start
-        slope = along / (jnp.square(along).sum(1, keepdims=True) + 1e-6)
-        per_digit += [start, along, slope, half[:, None]]
-    return jnp.concatenate(per_digit, axis=1)
 
 
 @jax.jit
@@ -118,22 +83,23 @@ def _serifs(seed: Seed, digits: Digits, probability: Strength) -> tuple[Segment,
         return jnp.stack([x, y], -1)
 
     one, seven = digits.labels == 1, digits.labels == 7
-    # From 20 degrees below level, as people write, to 57; more level, it would be a 7.
-    flag, descent = 2 + 8 * drawn[0], 0.35 + 0.65 * drawn[2]
+    # From 20 degrees below level, as people write, to 57; longer and more level, it would be a 7.
+    descent = 0.35 + 0.65 * drawn[2]
+    flag = 2 + (3 + 5 * drawn[2]) * drawn[0]
     bar = 2.5 + 3 * drawn[1]
     tilt = bar * (drawn[2] - 0.7)
-    head = ink_at(top)
-    across = ink_at(middle)
+    head, across, foot = ink_at(top), ink_at(middle), ink_at(bottom)
     start = jnp.where(one[:, None], head, across - vector(bar, -tilt))
     end = jnp.where(
         one[:, None],
         head + vector(-flag * jnp.cos(descent), flag * jnp.sin(descent)),
         across + vector(bar, -tilt),
     )
-    half = 0.6 + 0.7 * drawn[3]
+    # One pen writes all of a 1: its ink over its length is how wide the stem is.
+    stem = digits.images.sum((1, 2)) / (jnp.linalg.norm(foot - head, axis=1) + 1)
+    half = jnp.where(one, (0.3 + 0.25 * drawn[3]) * jnp.clip(stem, 1.5, 5), 0.6 + 0.7 * drawn[3])
     off = -SIDE
     first = jnp.where((one | seven) & (drawn[4] < probability), half, off)
-    foot = ink_at(bottom)
     second = jnp.where(one & (drawn[5] < probability), half, off)
     length = 2 + 5 * drawn[1]
     nothing = jnp.zeros(count)
@@ -162,9 +128,12 @@ def _strokes(seed: Seed, ink: Ink, fields: Writing) -> Ink:
     """
     coin, drawn, hollow = fast_uniform(seed, (3,))
     if is_on(fields.stroke_probability):
-        # Half of a stroke's height leaves it as it was; below a sixth the ground would be ink.
-        level = 0.62 - 0.45 * between(fields.stroke, drawn)
-        changed = jnp.clip((no_inline(blur_little, ink) - level) * 3 + 0.5, 0, 1)
+        blurred = no_inline(blur_little, ink)
+        # In units of a stroke's own height, or thin ones would vanish; below a sixth the ground
+        # would be ink.
+        height = (blurred * ink).sum() / jnp.maximum(ink.sum(), 1)
+        level = jnp.maximum(height * (1 - 0.73 * between(fields.stroke, drawn)), 0.17)
+        changed = jnp.clip((blurred - level) * 3 + 0.5, 0, 1)
         ink = jnp.where(coin < fields.stroke_probability, changed, ink)
     if is_on(fields.hollow_probability):
         edge = jnp.abs(no_inline(blur_little, ink) - 0.5)

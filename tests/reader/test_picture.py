@@ -264,13 +264,33 @@ def test_what_cannot_be_opened_is_told_in_a_sentence(tmp_path: Path) -> None:
             open_picture(path)
 
 
-def test_bombs_are_refused_before_they_unpack(tmp_path: Path) -> None:
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+def test_tags_that_end_too_early_are_told_in_a_sentence() -> None:
+    file = io.BytesIO()
+    GREY.save(file, "PNG", exif=b"Exif\0\0II*\0\x08")
+    with pytest.raises(UserError, match="cannot be read as a picture"):
+        open_picture(io.BytesIO(file.getvalue()))
+
+
+def promise(width: int, height: int, colours: int) -> bytes:
+    """A PNG file that claims a size, and has little in it."""
+    header = struct.pack(">IIBBBBB", width, height, 8, colours, 0, 0, 0)
     data = zlib.compress(bytes(1_000))
     content = b"\x89PNG\r\n\x1a\n"
     for kind, body in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b"")):
         content += struct.pack(">I", len(body)) + kind + body
         content += struct.pack(">I", zlib.crc32(kind + body))
+    return content
+
+
+@pytest.mark.parametrize(("colours", "words"), [(2, "RGB: .* 100 million"), (6, "RGBA: .* 50 mil")])
+def test_what_would_take_too_much_memory_is_refused(colours: int, words: str) -> None:
+    file = io.BytesIO(promise(13_000, 13_000, colours))
+    with pytest.raises(UserError, match=f"13000 x 13000 pixels of mode {words}.* save it as JPEG"):
+        open_picture(file)
+
+
+def test_bombs_are_refused_before_they_unpack(tmp_path: Path) -> None:
+    content = promise(60_000, 60_000, 2)
     path = tmp_path / "bomb.png"
     path.write_bytes(content)
     with pytest.raises(UserError, match="make it smaller than 178 million"):

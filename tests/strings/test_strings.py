@@ -32,10 +32,13 @@ EFFECTS: dict[str, dict[str, Any]] = {
     "writing.elastic": {"elastic": 3.0},
     "writing.serif": {"serif_probability": 1.0},
     "writing.stroke": {"stroke_probability": 1.0, "stroke": (0.0, 0.2)},
+    "writing.shape": {"shape_probability": 1.0},
     "writing.letter": {"letter_probability": 1.0},
     "writing.hollow": {"hollow_probability": 1.0},
     "writing.slope": {"slope_degrees": 10.0},
     "writing.slant": {"slant_degrees": 20.0},
+    "writing.own_slant": {"own_slant_degrees": 20.0},
+    "writing.own_turn": {"own_turn_degrees": 20.0},
     "writing.jitter": {"jitter": 3.0},
     "writing.scale": {"scale": (0.6, 0.7)},
     "writing.own_scale": {"own_scale": 0.2},
@@ -166,6 +169,33 @@ def test_every_effect_does_something_and_is_seeded(digits: Dataset, name: str) -
     assert (changed == again).all()
     other, _ = drawn(fields, digits, seed=7)
     assert (changed != other).any()
+
+
+def ones(half: float) -> Dataset:
+    """Upright strokes of some width, as digits of class 1."""
+    image = np.zeros((SIDE, SIDE), np.uint8)
+    across = np.abs(np.arange(SIDE) - SIDE // 2)
+    image[4:24] = 255 * np.clip(half + 0.5 - across, 0, 1)
+    return Dataset(jnp.asarray(image[None]), jnp.ones(1, jnp.int32))
+
+
+@pytest.mark.parametrize("half", [0.5, 1.0, 2.5])
+def test_the_thinnest_strokes_can_be_seen_and_are_no_wider(half: float) -> None:
+    writing = Writing(shortest=1, stroke_probability=1.0, stroke=(0.0, 0.0))
+    thinner, _ = drawn(replace(PLAIN, writing=writing), ones(half), count=8)
+    plain, _ = drawn(PLAIN, ones(half), count=8)
+    assert (thinner.max((1, 2)) > 0.4).all()
+    assert ((thinner > 0.6).sum((1, 2)) <= (plain > 0.6).sum((1, 2))).all()
+
+
+def test_a_flag_is_about_as_thick_as_its_stem() -> None:
+    inks = {}
+    for half in (1.0, 2.0):
+        writing = Writing(shortest=1, serif_probability=1.0)
+        flagged, _ = drawn(replace(PLAIN, writing=writing), ones(half), count=8)
+        plain, _ = drawn(PLAIN, ones(half), count=8)
+        inks[half] = (flagged - plain).sum()
+    assert 1.4 < inks[2.0] / inks[1.0] < 2.4
 
 
 # Of the others the strength is the switch.

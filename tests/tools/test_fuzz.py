@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tools.mutate import Format, Outcome, damage, formats, splice
 
 FORMATS = (
-    *("idx images", "idx labels", "idx.gz", "npz", "safetensors", "pth", "config.json"),
-    *("summary.json", "results/*.json", "checkpoint record", "checkpoint checksums"),
+    *("idx images", "idx labels", "idx.gz", "npz", "safetensors", "pth", "picture"),
+    *("config.json", "summary.json", "results/*.json", "checkpoint record", "checkpoint checksums"),
 )
 
 FEW = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,6 +1,6 @@
 """Measures steps on 1, 2 and 4 devices of this machine's cores, and how well a model predicts them.
 
-  python -m tools.scaling --out scaling.json              ten minutes of two idle cores
+  python -m tools.scaling --out scaling.json              twenty minutes of two idle cores
   python -m tools.scaling --rounds 1 --recipes models:tiny --source digits8x8 --out rehearsal.json
 
 Each number of devices has a process of its own, on as many cores as there are devices, or on all.
@@ -22,7 +22,8 @@ from tools.scaling.model import Constants, Point, fit
 
 # devices for seeds, devices for a batch, seeds, and the batch in the recipe's own size
 PLAN = [
-    (1, 1, 1, 1.0, True), (1, 1, 1, 2.0, True), (1, 1, 1, 4.0, False), (1, 1, 2, 1.0, False),
+    (1, 1, 1, 0.25, True), (1, 1, 1, 0.5, True), (1, 1, 1, 1.0, True), (1, 1, 1, 2.0, True),
+    (1, 1, 1, 4.0, False), (1, 1, 2, 1.0, False),
     (2, 1, 2, 1.0, True), (1, 2, 1, 1.0, True), (1, 2, 1, 2.0, False), (2, 1, 4, 1.0, False),
     (4, 1, 4, 1.0, False), (1, 4, 1, 1.0, False), (1, 4, 1, 2.0, False), (2, 2, 2, 1.0, False),
 ]  # fmt: skip

@@ -48,9 +48,9 @@ class Point:
 class Constants:
     """What the model knows of a machine and of recipes on it."""
 
-    example_seconds: Mapping[str, float]  # of an example of a recipe, on one core
-    update_seconds: Mapping[str, float]  # of what a step does once: update, random order, calls
-    crowding: float  # share by which each further busy core makes all slower
+    batches: tuple[int, ...]  # whose steps were measured with one seed on one core, ascending
+    step_seconds: Mapping[str, tuple[float, ...]]  # of a recipe's steps with these batches
+    crowding: Mapping[str, float]  # share by which each further busy core makes all slower
     meeting_seconds: float  # of one sum over two devices, whatever its size
     byte_seconds: float  # of each byte of it
     data_bytes: Mapping[str, float] = field(default_factory=dict)  # digits, on every device
@@ -60,10 +60,10 @@ class Constants:
 
     def compute(self, point: Point) -> float:
         """Returns the seconds of a step in which devices compute."""
-        one = point.shard * self.example_seconds[point.recipe] + self.update_seconds[point.recipe]
+        one = between(self.batches, self.step_seconds[point.recipe], point.shard)
         busy = min(point.devices, point.cores)
         turns = point.devices / busy  # devices that wait for a core
-        return point.own_seeds * one * turns * (1 + self.crowding * (busy - 1))
+        return point.own_seeds * one * turns * (1 + self.crowding[point.recipe] * (busy - 1))
 
     def communicate(self, point: Point) -> float:
         """Returns the seconds of a step in which devices add up their gradients."""
@@ -84,44 +84,38 @@ class Constants:
 def fit(points: Sequence[Point]) -> Constants:
     """Takes the constants from the points that are marked for it.
 
-    Each recipe needs two with one seed on one device, with different batches; one of a
+    Each recipe needs some with one seed on one device, with different batches; one of a
     population on two devices; and one of a batch on two.
     """
     marked = [point for point in points if point.fitted]
-    example: dict[str, float] = {}
-    update: dict[str, float] = {}
+    batches = sorted({point.batch for point in marked if point.lone})
+    steps: dict[str, tuple[float, ...]] = {}
+    crowding: dict[str, float] = {}
     data: dict[str, float] = {}
     seed: dict[str, float] = {}
     activations: dict[str, float] = {}
     fixed: dict[str, float] = {}
     for recipe in {point.recipe for point in marked}:
-        lone = [point for point in marked if point.recipe == recipe and point.lone]
-        sizes = [point.batch for point in lone]
-        example[recipe], update[recipe] = map(float, np.polyfit(sizes, _seconds(lone), 1))
-        needed = [point.work_bytes for point in lone]
-        activations[recipe], fixed[recipe] = map(float, np.polyfit(sizes, needed, 1))
+        lone = {point.batch: point for point in marked if point.recipe == recipe and point.lone}
+        steps[recipe] = tuple(lone[batch].seconds for batch in batches)
+        needed = [lone[batch].work_bytes for batch in batches]
+        activations[recipe], fixed[recipe] = map(float, np.polyfit(batches, needed, 1))
         # One seed's share of what is kept is seen where a device has two.
         kept = {p.own_seeds: p.state_bytes for p in points if p.recipe == recipe}
         seed[recipe] = float(kept[2] - kept[1]) if 2 in kept else 0.0
         data[recipe] = kept[1] - seed[recipe]
-    alone = Constants(example, update, 0.0, 0.0, 0.0)
-    populations = [point for point in marked if point.data == 1 and point.population == 2]
-    slower = [point.seconds / alone.compute(point) - 1 for point in populations]
-    crowding = max(0.0, float(np.mean(slower)))
-    crowded = Constants(example, update, crowding, 0.0, 0.0)
+        (pair,) = [p for p in marked if p.recipe == recipe and (p.population, p.data) == (2, 1)]
+        crowding[recipe] = max(0.0, pair.seconds / lone[pair.batch].seconds / pair.own_seeds - 1)
+    crowded = Constants(tuple(batches), steps, crowding, 0.0, 0.0)
     halves = [point for point in marked if point.data == 2]
     rows = [[1.0, point.parameter_bytes] for point in halves]
     rest = [max(0.0, point.seconds - crowded.compute(point)) for point in halves]
     scale = np.array([1.0, 1e-6])  # bytes are many
     (meeting, byte), _ = nnls(np.array(rows) * scale, np.array(rest))
     return Constants(
-        example, update, crowding, float(meeting), float(byte * scale[1]), data, seed,
+        tuple(batches), steps, crowding, float(meeting), float(byte * scale[1]), data, seed,
         activations, fixed,
     )  # fmt: skip
-
-
-def _seconds(points: Sequence[Point]) -> list[float]:
-    return [point.seconds for point in points]
 
 
 def between(sizes: Sequence[float], seconds: Sequence[float], size: float) -> float:

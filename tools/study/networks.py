@@ -68,17 +68,17 @@ def coarse_columns(max_length: int) -> Architecture:
 
 def shallow_map(max_length: int) -> Architecture:
     """Returns a network with one wide layer on the map of seven rows, in place of two."""
-    return sequence_ctc(half=16, quarter=(64,), column=192, line=(128, 128))
+    return sequence_ctc(half=(16,), quarter=(64,), column=192, line=(128, 128))
 
 
 def short_line(max_length: int) -> Architecture:
     """Returns a network with one layer along the line, in place of two."""
-    return sequence_ctc(half=16, quarter=(48, 48), column=192, line=(128,))
+    return sequence_ctc(half=(16,), quarter=(48, 48), column=192, line=(128,))
 
 
 def half_as_wide(max_length: int) -> Architecture:
     """Returns the base's network with half the features."""
-    return sequence_ctc(half=8, quarter=(24, 24), column=96, line=(64, 64))
+    return sequence_ctc(half=(8,), quarter=(24, 24), column=96, line=(64, 64))
 
 
 NETWORKS = {

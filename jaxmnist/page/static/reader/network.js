@@ -19,9 +19,11 @@ export function logits(layers, pixels) {
     }
   }
   let maps = spaceToDepth(localContrast(image, width), width);
+  // Layers at half the image's size have as many features as the first one; then comes the pool.
+  const pooled = layers.findIndex((layer) => layer.out !== layers[0].out) - 1;
   layers.forEach((layer, number) => {
     maps = convolve(maps, layer);
-    if (number === 0) maps = maxPool(maps);
+    if (number === pooled) maps = maxPool(maps);
     finish(maps, layer, number < layers.length - 1);
   });
   return maps.data;
