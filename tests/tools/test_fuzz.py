@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 from tools.mutate import Format, Outcome, damage, formats, splice
 
+# Pillow warns of damage that it reads on beyond.
+pytestmark = pytest.mark.filterwarnings(r"ignore:::PIL\..*")
+
 FORMATS = (
     *("idx images", "idx labels", "idx.gz", "npz", "safetensors", "pth", "picture"),
     *("config.json", "summary.json", "results/*.json", "checkpoint record", "checkpoint checksums"),

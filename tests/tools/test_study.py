@@ -1,16 +1,26 @@
 """The study: every variant is a configuration, and heads that look along columns read strings."""
 
+from collections.abc import Iterator
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxmnist.constants import BLANK
-from jaxmnist.models.zoo import SEQUENCE_CLASSES, find_architecture
+from jaxmnist.models.zoo import SEQUENCE_CLASSES, SEQUENCE_MODELS, find_architecture
 from jaxmnist.tasks import ReadStrings, task_of
 from tools.study.networks import NETWORKS, query_heads
 from tools.study.variants import VARIANTS, variant_config
 
 PLACES = 7
+
+
+@pytest.fixture(autouse=True)
+def _other_tests_see_no_network_of_the_study() -> Iterator[None]:
+    before = dict(SEQUENCE_MODELS)
+    yield
+    SEQUENCE_MODELS.clear()
+    SEQUENCE_MODELS.update(before)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
