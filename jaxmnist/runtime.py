@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jaxmnist.errors import UserError
 
@@ -177,6 +177,11 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
+
+
+def provenance() -> dict[str, Any]:
+    """Returns what a measurement says of where it was made: hardware, versions, commit."""
+    return {"device": device(), "versions": versions(), "git_commit": git_commit()}
 
 
 def git_commit() -> str | None:

@@ -22,7 +22,7 @@ if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
 fi
 if [ "$SLURM_NTASKS" -gt 1 ]; then
   if [ "$1" != train ]; then
-    echo "error: several processes share a training alone: for a sweep give --array=1-N." >&2
+    echo "error: only a training has several processes: start a sweep with --array=1-N." >&2
     exit 2
   fi
   set -- "$@" --distributed

@@ -48,7 +48,7 @@ from jaxmnist.generate.augment import normalise
 from jaxmnist.models.network import Architecture, Weights
 from jaxmnist.models.summary import count_parameters
 from jaxmnist.models.zoo import MODELS, create_network
-from jaxmnist.runtime import configure_jax, cores, device, git_commit, versions
+from jaxmnist.runtime import configure_jax, cores, provenance
 from jaxmnist.tasks import task_of
 from jaxmnist.weights import Loaded, Metadata
 from tools.samples import drawn_weights
@@ -237,7 +237,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             table[name] = measure(loaded, digits, trained=name in with_weights, folder=Path(folder))
     report: dict[str, Any] = {"networks": table, "batch": BATCH, "threads": cores()}
-    report |= {"device": device(), "versions": versions(), "git_commit": git_commit()}
+    report |= provenance()
     atomic_write(chosen.out, json.dumps(report, indent=2) + "\n")
 
 

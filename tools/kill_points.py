@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jaxmnist.runtime import device, git_commit, versions
+from jaxmnist.runtime import provenance
 from tools.storage_faults import compile_faults
 
 ROOT = Path(__file__).parent.parent
@@ -234,7 +234,7 @@ def main() -> int:
     print(f"{kills} kills, {mismatches} mismatches")
     if chosen.out:
         report = {"kills": kills, "mismatches": mismatches, "recipes": table, "seed": chosen.seed}
-        report |= {"device": device(), "versions": versions(), "git_commit": git_commit()}
+        report |= provenance()
         chosen.out.write_text(json.dumps(report, indent=2) + "\n")
     return int(mismatches > 0)
 

@@ -26,7 +26,7 @@ from jaxmnist.data.sources import load_source
 from jaxmnist.entry import exit_on_error
 from jaxmnist.files import atomic_write, user_path
 from jaxmnist.reader.read import read_pictures
-from jaxmnist.runtime import device, git_commit, versions
+from jaxmnist.runtime import provenance
 from tools.gallery.__main__ import gallery
 from tools.gallery.readers import load_network
 
@@ -109,7 +109,7 @@ def main() -> None:
         print(f"{name:<20} {value:.4g}")
     if chosen.out is not None:
         report = found | {"weights": chosen.weights, "rounds": chosen.rounds, "load": load}
-        report |= {"device": device(), "versions": versions(), "git_commit": git_commit()}
+        report |= provenance()
         atomic_write(chosen.out, json.dumps(report, indent=2) + "\n")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from jaxmnist.files import atomic_write, user_path
 from jaxmnist.report.command import report
-from jaxmnist.runtime import device, git_commit, versions
+from jaxmnist.runtime import provenance
 from tools.page.browser import chromium
 
 COPIED = ("config.json", "summary.json", "metrics.jsonl", "predictions.safetensors")
@@ -70,8 +70,7 @@ def main() -> None:
     for key, value in found.items():
         print(f"{key:<16} {value:.4g}")
     if chosen.out is not None:
-        found |= {"load": load, "device": device(), "versions": versions()}
-        found["git_commit"] = git_commit()
+        found |= {"load": load} | provenance()
         atomic_write(chosen.out, json.dumps(found, indent=2) + "\n")
 
 

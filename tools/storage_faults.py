@@ -29,7 +29,7 @@ from jaxmnist.checkpoint import Record
 from jaxmnist.errors import UserError
 from jaxmnist.experiment import prepare
 from jaxmnist.run.signals import quiet_libraries
-from jaxmnist.runtime import device, git_commit, versions
+from jaxmnist.runtime import provenance
 from jaxmnist.state import TrainState
 
 FAULTS = {  # what fails -> errno, and whether it goes on failing
@@ -139,8 +139,7 @@ def main() -> int:
         quiet_libraries()
         table = inject(chosen.every, Path(name))
     if chosen.out:
-        report = {"faults": table, "every": chosen.every, "device": device()}
-        report |= {"versions": versions(), "git_commit": git_commit()}
+        report = {"faults": table, "every": chosen.every} | provenance()
         chosen.out.write_text(json.dumps(report, indent=2) + "\n")
     return 0
 

@@ -25,7 +25,7 @@ from jaxmnist.files import atomic_write
 from jaxmnist.metrics import coverage
 from jaxmnist.models.summary import count_parameters
 from jaxmnist.run.summary import spread
-from jaxmnist.runtime import configure_jax, device, git_commit, versions
+from jaxmnist.runtime import configure_jax, provenance
 from jaxmnist.tasks import SURE
 from jaxmnist.weights import Loaded
 
@@ -149,8 +149,7 @@ def main() -> None:
         "examples": fields.examples,
         "suites": table,
     }
-    report |= {"data": reader.digits.name, "device": device(), "versions": versions()}
-    report |= {"git_commit": git_commit()}
+    report |= {"data": reader.digits.name} | provenance()
     atomic_write(chosen.out, json.dumps(report, indent=2) + "\n")
 
 

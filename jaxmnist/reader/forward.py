@@ -43,9 +43,9 @@ class StringNetwork:
 
     @property
     def pooled(self) -> int:
-        """The number of the convolution that is pooled: the last with as many features as before.
+        """The number of the convolution that is pooled: the last at half the image's size.
 
-        All layers at half the image's size have the same number of features, and the next another.
+        All of these have the same number of features, and the next has another.
         """
         features = [conv.kernel.shape[-1] for conv in self.convs]
         return next(n for n, size in enumerate(features) if size != features[0]) - 1
@@ -62,9 +62,10 @@ class StringNetwork:
         images = (canvases.astype(np.float32) / 255 - MEAN) / SD
         x = _space_to_depth(_local_contrast(images[..., None]))
         *hidden, last = self.convs
+        pooled = self.pooled
         for number, conv in enumerate(hidden):
             x = _convolve(x, conv.kernel)
-            if number == self.pooled:
+            if number == pooled:
                 x = _max_pool(x)
             x *= conv.factor
             x += conv.bias
@@ -125,6 +126,7 @@ def _fit(convs: list[Conv]) -> bool:
         sizes == [(3, 3)] * squares + [(7, 1)] + [(1, 3)] * lines + [(1, 1)]
         and [shape[2:] for shape in shapes] == list(pairwise(features))
         and [conv.bias.shape for conv in convs] == [(size,) for size in features[1:]]
+        and len(set(features[1 : squares + 1])) > 1  # which tells where the pool is
         and features[-1] == 2 * (DIGITS + 1)
     )
 

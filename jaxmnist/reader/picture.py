@@ -69,7 +69,8 @@ def from_image(image: Image.Image, name: str = "the picture") -> Picture:
         scale = round(width / image.width)
         _check_bytes(image, 1, name)  # before the tags of a PNG file are looked at: it is decoded
         is_turned = image.getexif().get(ORIENTATION, 1) in range(2, 9)
-        _check_bytes(image, 1 + is_turned, name)
+        if is_turned:
+            _check_bytes(image, 2, name)
         factor = -(-max(image.size) // LONGEST)
         plain = _plain(ImageOps.exif_transpose(image) if is_turned else image, factor)
     notes = ("It is turned as its orientation tag says.",) if is_turned else ()

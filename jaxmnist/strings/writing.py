@@ -9,7 +9,7 @@ from jaxmnist.data.dataset import Dataset
 from jaxmnist.rng import Seed, fast_randint, fast_uniform, seed_of
 from jaxmnist.string_config import Writing
 from jaxmnist.strings.canvas import Ink, Strength, between, blur_little, is_on, smooth_noise
-from jaxmnist.strings.letters import close_gaps, mix_in_letters, mix_in_shapes
+from jaxmnist.strings.glyphs import close_gaps, mix_in_letters, mix_in_shapes
 from jaxmnist.strings.placement import CENTRE, INK, Digits, draw_digits, place_digits
 from jaxmnist.strings.rendering import Segment, render
 from jaxmnist.xla import no_inline

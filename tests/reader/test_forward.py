@@ -114,6 +114,21 @@ def test_weights_of_other_networks_are_refused(name: str) -> None:
         forward.from_arrays(arrays)
 
 
+def test_weights_that_do_not_tell_where_the_pool_is_are_refused() -> None:
+    arrays = dict(weights("sequence_ctc_small"))
+    narrow = slice(0, 16)  # as many features in the second and the third layer as in the first
+    for number, first in ((2, slice(None)), (3, narrow)):
+        arrays[f"params.conv{number}.kernel"] = arrays[f"params.conv{number}.kernel"][
+            :, :, first, narrow
+        ]
+        for part in ("params.batchnorm{}.scale", "params.batchnorm{}.bias",
+                     "batch_stats.batchnorm{}.mean", "batch_stats.batchnorm{}.var"):  # fmt: skip
+            arrays[part.format(number)] = arrays[part.format(number)][narrow]
+    arrays["params.conv4.kernel"] = arrays["params.conv4.kernel"][:, :, narrow]
+    with pytest.raises(UserError, match="strings of any length"):
+        forward.from_arrays(arrays)
+
+
 def test_weights_with_a_part_missing_are_refused() -> None:
     whole = weights("sequence_ctc_small")
     with pytest.raises(UserError, match="strings of any length"):

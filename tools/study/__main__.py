@@ -19,7 +19,7 @@ from jaxmnist.data.sources import load_splits
 from jaxmnist.evaluation import Evaluator, ExampleList, suite_scores
 from jaxmnist.files import atomic_write
 from jaxmnist.rng import Stream
-from jaxmnist.runtime import configure_jax, device, git_commit, versions
+from jaxmnist.runtime import configure_jax, provenance
 from jaxmnist.sharding import put_on_device
 from jaxmnist.training import train
 from jaxmnist.weights import FILE_NAME, load_weights
@@ -83,7 +83,7 @@ def main() -> None:
             workdir = chosen.workdir / f"{name.replace(' ', '-').replace(',', '')}-{seed}"
             rows.setdefault(name, []).append(measure(variant_config(name, seed), workdir))
             report = {"base": BASE, "changes": SHORT, "variants": rows, "seeds": seed + 1}
-            report |= {"device": device(), "versions": versions(), "git_commit": git_commit()}
+            report |= provenance()
             atomic_write(chosen.out, (json.dumps(report, indent=2) + "\n").encode())
             print(table(rows), flush=True)
 
