@@ -22,7 +22,7 @@ def reader() -> ConfigDict:
     config.model = "sequence_ctc"
     config.epochs = 12
     config.sequence.train_sequences = 100_000
-    config.average = 0.999
+    config.ema_decay = 0.999
     config.eval.suites = ("clean", "inverted", "rotation", "noise", *SUITES)
     return config
 
@@ -32,7 +32,7 @@ def quick() -> ConfigDict:
     config = reader()
     config.name = "reader-quick"
     config.epochs = 2
-    config.average = 0.998
+    config.ema_decay = 0.998
     return config
 
 
