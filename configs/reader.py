@@ -1,7 +1,7 @@
 """Reads strings of digits of any length, anywhere on the image, through noise, light and paper.
 
   python launch.py --config=configs/reader.py        one network for all of it, by CTC
-  python launch.py --config=configs/reader.py:quick  a fifth of the training
+  python launch.py --config=configs/reader.py:quick  a sixth of the training
   python launch.py --config=configs/reader.py:tiny   the same path, shrunk, on digits8x8
 
 Strings are written on the device, from training digits, step by step: `strings.*` says how.
@@ -16,23 +16,23 @@ SUITES = ("noise_30", "length_5", "free", "light", "noise_only")
 
 
 def reader() -> ConfigDict:
-    """Returns the recipe: 354,486 parameters, 1 million strings."""
+    """Returns the recipe: 354,486 parameters, 1.2 million strings."""
     config = recipes.strings()
     config.name = config.system = "reader"
     config.model = "sequence_ctc"
-    config.epochs = 10
+    config.epochs = 12
     config.sequence.train_sequences = 100_000
-    config.average = 0.999
+    config.ema_decay = 0.999
     config.eval.suites = ("clean", "inverted", "rotation", "noise", *SUITES)
     return config
 
 
 def quick() -> ConfigDict:
-    """Returns the recipe with a fifth of the training."""
+    """Returns the recipe with a sixth of the training."""
     config = reader()
     config.name = "reader-quick"
     config.epochs = 2
-    config.average = 0.998
+    config.ema_decay = 0.998
     return config
 
 

@@ -28,7 +28,7 @@ def default() -> ConfigDict:
     config.model = "sequence_ctc_small"
     config.epochs = 8
     config.sequence.train_sequences = 48_000
-    config.average = 0.998
+    config.ema_decay = 0.998
     # In so few steps letters, and digits turned and bent further, cost more than they bring.
     config.strings.writing.letter_probability = 0.0
     config.strings.writing.own_slant_degrees = 0.0

@@ -5,7 +5,7 @@ faster, by a cache of compiled programs and a device for every core.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -125,11 +125,12 @@ class Model:
         Raises:
           UserError: if one cannot be opened, or the network does not read strings of any length.
         """
-        if isinstance(images, np.ndarray):
-            is_one = images.ndim < 3 or (images.ndim == 3 and images.shape[2] <= 4)
-            images = [images] if is_one else list(images)
-        elif isinstance(images, str | Path | Image.Image):
+        if isinstance(images, str | Path | Image.Image) or not isinstance(images, Iterable):
             images = [images]
+        elif hasattr(images, "__array__"):  # of NumPy, JAX, PyTorch, ...
+            array = np.asarray(images)
+            is_one = array.ndim < 3 or (array.ndim == 3 and array.shape[2] <= 4)
+            images = [array] if is_one else list(array)
         return read_pictures(self._string_network, images)
 
     @cached_property

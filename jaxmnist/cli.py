@@ -1,6 +1,7 @@
 """The verbs of `jaxmnist VERB`. Heavy imports wait until a verb needs them."""
 
 import argparse
+import io
 import json
 import logging
 import os
@@ -128,14 +129,14 @@ def _read(chosen: argparse.Namespace) -> None:
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     folder = os.path.isdir(chosen.weights)
     arrays, _ = read_arrays(chosen.weights / "weights.safetensors" if folder else chosen.weights)
-    opened = read_command(
+    all_done = read_command(
         from_arrays(arrays),
         chosen.pictures,
         as_json=chosen.json,
         explain_in=chosen.explain,
-        stdin=sys.stdin.buffer,
+        stdin=sys.stdin.buffer if sys.stdin else io.BytesIO(),  # it may be closed
     )
-    if not opened:
+    if not all_done:
         sys.exit(2)
 
 

@@ -56,7 +56,9 @@ class Cluster:
                 "10.0.0.1:6000."
             )
         count, number = self.num_processes or 0, self.process_id
-        if count < 1 or number is None or not 0 <= number < count:
+        if count < 1:
+            raise UserError("--num_processes is the number of all processes: give 1 or more.")
+        if number is None or not 0 <= number < count:
             raise UserError(
                 f"--process_id is {number} of --num_processes {count}: they must be from 0, and "
                 "one more than the last."

@@ -265,7 +265,7 @@ class Config(Group):
     )
     epochs: int = whole(1, "at most; early stopping may end the run before")
     batch_size: int = whole(64, "examples a step; a smaller last batch is kept")
-    average: float = decay(
+    ema_decay: float = decay(
         0.0, "decay of the running average of weights that is evaluated; 0: the weights themselves"
     )
     early_stopping_patience: int = whole(1_000, "epochs without improvement in validation")

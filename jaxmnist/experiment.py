@@ -90,7 +90,7 @@ class Experiment:
             mesh=self.mesh,
             spec=self.spec,
             image_size=self.task.image_size,
-            average=bool(self.config.average),
+            average=bool(self.config.ema_decay),
             keep_epochs=self.config.epochs if self.config.eval.every_epoch else 0,
         )
         schedules = [self.spec.schedule.init(rate) for rate in self.config.learning_rates]
@@ -283,7 +283,7 @@ def make_spec(config: Config, network: Network, num_digits: int) -> TrainSpec:
         early_stopping=EarlyStopping(mode, config.early_stopping_patience),
         num_examples=examples,
         batch_size=config.batch_size,
-        average=config.average,
+        ema_decay=config.ema_decay,
         resample_each_epoch=config.sequence.resample_each_epoch if config.sequence else False,
     )
 

@@ -7,6 +7,7 @@ from jaxmnist.fields import Tree
 
 # Fields and values that had other names until version 0.1: old -> (new, what becomes of the value).
 RENAMED: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "average": ("ema_decay", lambda value: value),
     "backend": (
         "layout",
         lambda value: {"batch_minor": "chwn", "channels_last": "nhwc"}.get(value, value),
@@ -18,7 +19,7 @@ RENAMED: dict[str, tuple[str, Callable[[Any], Any]]] = {
 }
 # Fields that came later, with the value that says what was done before there was a choice.
 ADDED: dict[str, Any] = {
-    "average": 0.0,
+    "ema_decay": 0.0,
     "batch_norm": "global",
     "eval.suites": (),
     "init_from": "",

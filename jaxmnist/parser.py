@@ -1,6 +1,7 @@
 """The command line of `jaxmnist VERB`: what can be typed, and the help."""
 
 import argparse
+from collections.abc import Callable
 from typing import NoReturn
 
 from jaxmnist import __version__
@@ -123,7 +124,7 @@ SWEEP = """\
 examples:
   jaxmnist sweep models:model_3 --over 'schedule.learning_rate=log(1e-3,0.1,8); seed=0..2'
   jaxmnist sweep seq:tiny --over 'batch_size=32,64; optimizer.name=adam,adamw' --config.epochs=2
-  jaxmnist sweep seq --over 'schedule.learning_rate=log(1e-3,0.03); average=0.0,0.99' --guided 20
+  jaxmnist sweep seq --over 'schedule.learning_rate=log(1e-3,0.03); ema_decay=0.0,0.99' --guided 20
   jaxmnist sweep models:model_3 --over 'seed=0..31' --shard 2/4        the second of four machines
 
 VALUES are a list a,b,c, n numbers evenly spaced as log(low,high,n) or linear(low,high,n), or all
@@ -151,74 +152,103 @@ def make_parser() -> Parser:
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(title="verbs", dest="verb", required=True)
 
-    def verb(name: str, summary: str, epilog: str = "") -> Parser:
-        return verbs.add_parser(
+    def verb(
+        add_arguments: Callable[[Parser], None], name: str, summary: str, epilog: str = ""
+    ) -> None:
+        parser = verbs.add_parser(
             name,
             help=summary,
             description=summary[0].upper() + summary[1:] + ".",
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        add_arguments(parser)
 
-    train = verb(
-        "train", "train a recipe, evaluate it and write a run folder", TRAIN + field_list()
+    verb(
+        _add_train,
+        "train",
+        "train a recipe, evaluate it and write a run folder",
+        TRAIN + field_list(),
     )
-    train.add_argument("config", metavar="CONFIG[:VARIANT]", help="a recipe's name, or its file")
-    train.add_argument("--workdir", metavar="DIR", help="default: runs/<config>[-<variant>]")
-    train.add_argument(
+    verb(_add_sweep, "sweep", "train combinations of fields, and find the best one", SWEEP)
+    verb(_add_models, "models", "list every system: its size, its recipe, what was published")
+    verb(_add_read, "read", "read the digits in pictures", READ)
+    verb(_add_serve, "serve", "show a page to write digits on, in the browser", SERVE)
+    verb(
+        _add_evaluate,
+        "evaluate",
+        "measure a trained network on suites or on your own labelled images",
+        EVALUATE,
+    )
+    verb(_add_export, "export", "write a trained network for other software", EXPORT)
+    verb(_add_audit, "audit", "compare the results of runs with what was published")
+    verb(_add_report, "report", "compare runs on an HTML page, or in TensorBoard", REPORT)
+    verb(_add_bench, "bench", "measure how fast training is beside PyTorch", BENCH)
+    verb(_add_speedrun, "speedrun", "measure how long training takes to an accuracy", SPEEDRUN)
+    return parser
+
+
+def _add_train(parser: Parser) -> None:
+    parser.add_argument("config", metavar="CONFIG[:VARIANT]", help="a recipe's name, or its file")
+    parser.add_argument("--workdir", metavar="DIR", help="default: runs/<config>[-<variant>]")
+    parser.add_argument(
         "--store", metavar="URL", help="a copy of the run folder: s3://bucket/... or gs://..."
     )
-    train.add_argument(
+    parser.add_argument(
         "--distributed", action="store_true", help="one of several processes of a cluster"
     )
-    train.add_argument(
+    parser.add_argument(
         "--coordinator",
         metavar="HOST:PORT",
         help="of process 0, with --num_processes N and --process_id I, where there is no cluster; "
         "--start_timeout S waits so many seconds for the others",
     )
-    train.add_argument("--config.FIELD", metavar="VALUE", help="any of the fields below")
+    parser.add_argument("--config.FIELD", metavar="VALUE", help="any of the fields below")
 
-    sweep = verb("sweep", "train combinations of fields, and find the best one", SWEEP)
-    sweep.add_argument("config", metavar="CONFIG[:VARIANT]", help="a recipe's name, or its file")
-    sweep.add_argument("--over", required=True, metavar="'FIELD=VALUES; ...'", help="what to try")
-    sweep.add_argument(
+
+def _add_sweep(parser: Parser) -> None:
+    parser.add_argument("config", metavar="CONFIG[:VARIANT]", help="a recipe's name, or its file")
+    parser.add_argument("--over", required=True, metavar="'FIELD=VALUES; ...'", help="what to try")
+    parser.add_argument(
         "--workdir", type=user_path, metavar="DIR", help="default: runs/sweep-<config>[-<variant>]"
     )
-    sweep.add_argument(
+    parser.add_argument(
         "--at-once",
         type=int,
         metavar="N",
         help="points of one population, at most; default 32, or 8 of a guided search",
     )
-    sweep.add_argument("--shard", metavar="I/N", help="train the I-th of N parts")
-    sweep.add_argument("--guided", type=int, metavar="N", help="let Optuna choose N settings")
-    sweep.add_argument("--config.FIELD", metavar="VALUE", help="any field, for all points")
+    parser.add_argument("--shard", metavar="I/N", help="train the I-th of N parts")
+    parser.add_argument("--guided", type=int, metavar="N", help="let Optuna choose N settings")
+    parser.add_argument("--config.FIELD", metavar="VALUE", help="any field, for all points")
 
-    models = verb("models", "list every system: its size, its recipe, what was published")
-    models.add_argument("--json", action="store_true", help="print JSON")
 
-    read = verb("read", "read the digits in pictures", READ)
-    read.add_argument(
+def _add_models(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_read(parser: Parser) -> None:
+    parser.add_argument(
         "pictures",
         nargs="+",
         metavar="IMAGE|FOLDER|-",
         help="files, folders of files, or - (stdin)",
     )
-    read.add_argument(
+    parser.add_argument(
         "--weights",
         type=find_weights,
         default="reader",
         metavar="NAME|FILE",
         help="shipped weights, a run folder or a weights file; default reader",
     )
-    read.add_argument("--json", action="store_true", help="print an object a line")
-    read.add_argument(
+    parser.add_argument("--json", action="store_true", help="print an object a line")
+    parser.add_argument(
         "--explain", type=user_path, metavar="DIR", help="write the steps there, as pictures"
     )
 
-    serve = verb("serve", "show a page to write digits on, in the browser", SERVE)
-    serve.add_argument(
+
+def _add_serve(parser: Parser) -> None:
+    parser.add_argument(
         "--weights",
         type=find_weights,
         default="reader",
@@ -226,106 +256,109 @@ def make_parser() -> Parser:
         help="the network that comes first: shipped, a run folder or a weights file; default "
         "reader",
     )
-    serve.add_argument("--port", type=int, default=8028, help="default 8028; 0 is any that is free")
-    serve.add_argument(
+    parser.add_argument(
+        "--port", type=int, default=8028, help="default 8028; 0 is any that is free"
+    )
+    parser.add_argument(
         "--export", type=user_path, metavar="DIR", help="write the page there, and leave"
     )
 
-    evaluate = verb(
-        "evaluate",
-        "measure a trained network on suites or on your own labelled images",
-        EVALUATE,
-    )
-    _add_network(evaluate)
-    evaluate.add_argument("--suite", metavar="NAME", help="one suite instead of all")
-    evaluate.add_argument(
+
+def _add_evaluate(parser: Parser) -> None:
+    _add_network(parser)
+    parser.add_argument("--suite", metavar="NAME", help="one suite instead of all")
+    parser.add_argument(
         "--data", type=user_path, metavar="FILE.npz", help="your own images; .csv or a folder, too"
     )
-    evaluate.add_argument(
+    parser.add_argument(
         "--predictions",
         type=user_path,
         metavar="FILE.npy",
         help="save predicted labels, (N,) or (N,K)",
     )
-    evaluate.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
-    export = verb("export", "write a trained network for other software", EXPORT)
-    _add_network(export)
-    export.add_argument("--format", required=True, choices=EXPORT_FORMATS)
-    export.add_argument(
+
+def _add_export(parser: Parser) -> None:
+    _add_network(parser)
+    parser.add_argument("--format", required=True, choices=EXPORT_FORMATS)
+    parser.add_argument(
         "--names",
         choices=["sequential", "original"],
         default="sequential",
         help="of the layers in a state_dict: those of nn.Sequential (0.weight), or of the "
         "published code (conv1.weight); default sequential",
     )
-    export.add_argument(
+    parser.add_argument(
         "--out", type=user_path, required=True, metavar="FILE", help="what to write"
     )
 
-    audit = verb("audit", "compare the results of runs with what was published")
-    audit.add_argument(
+
+def _add_audit(parser: Parser) -> None:
+    parser.add_argument(
         "results",
         type=user_path,
         help="folder of summary.json files (any names) or of finished runs, or a finished run",
     )
-    audit.add_argument(
+    parser.add_argument(
         "--out", type=user_path, metavar="FILE.md", help="write there, not to the screen"
     )
-    audit.add_argument("--table", action="store_true", help="only the short table of the README")
+    parser.add_argument("--table", action="store_true", help="only the short table of the README")
 
-    report = verb("report", "compare runs on an HTML page, or in TensorBoard", REPORT)
-    report.add_argument(
+
+def _add_report(parser: Parser) -> None:
+    parser.add_argument(
         "runs", nargs="+", type=user_path, metavar="RUNS", help="run folders, or folders of them"
     )
-    report.add_argument(
+    parser.add_argument(
         "--out", type=user_path, metavar="FILE.html", help="the page; default report.html"
     )
-    report.add_argument(
+    parser.add_argument(
         "--follow", action="store_true", help="write it again while runs go on, until Ctrl-C"
     )
-    report.add_argument(
+    parser.add_argument(
         "--tensorboard", action="store_true", help="start TensorBoard on the runs instead"
     )
 
-    bench = verb("bench", "measure how fast training is beside PyTorch", BENCH)
-    bench.add_argument(
+
+def _add_bench(parser: Parser) -> None:
+    parser.add_argument(
         "--systems", default="v_1", metavar="LIST", help="names, classifiers or all; default v_1"
     )
-    bench.add_argument("--batch", default="64", metavar="LIST", help="batch sizes; default 64")
-    bench.add_argument(
+    parser.add_argument("--batch", default="64", metavar="LIST", help="batch sizes; default 64")
+    parser.add_argument(
         "--against",
         metavar="LIST",
         help="of eager, channels_last, compile, published, cuda_graphs; default eager, "
         "channels_last, and on a GPU cuda_graphs",
     )
-    bench.add_argument("--rounds", type=int, default=5, help="turns of each; default 5")
-    bench.add_argument("--seconds", type=float, default=2.0, help="of a turn, about; default 2")
-    bench.add_argument("--augment", action="store_true", help="augment as the recipe says")
-    bench.add_argument("--seeds", type=int, default=1, help="models trained; default 1")
-    bench.add_argument("--threads", type=int, help="default: a thread for each core")
-    _add_source(bench)
-    bench.add_argument("--json", action="store_true", help="print JSON")
-    bench.add_argument(
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each; default 5")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a turn, about; default 2")
+    parser.add_argument("--augment", action="store_true", help="augment as the recipe says")
+    parser.add_argument("--seeds", type=int, default=1, help="models trained; default 1")
+    parser.add_argument("--threads", type=int, help="default: a thread for each core")
+    _add_source(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
         "--out", type=user_path, metavar="FILE.json", help="write the JSON there, too"
     )
-    bench.add_argument("--chart", type=user_path, metavar="FILE.png", help="draw bars")
+    parser.add_argument("--chart", type=user_path, metavar="FILE.png", help="draw bars")
 
-    race = verb("speedrun", "measure how long training takes to an accuracy", SPEEDRUN)
+
+def _add_speedrun(parser: Parser) -> None:
     goals = ["98", "99", "99.4"]
-    race.add_argument(
+    parser.add_argument(
         "to", choices=goals, metavar="|".join(goals), help="percent of the test digits to be right"
     )
-    race.add_argument("--runs", type=int, default=10, help="whole trainings; default 10")
-    _add_source(race)
-    race.add_argument(
+    parser.add_argument("--runs", type=int, default=10, help="whole trainings; default 10")
+    _add_source(parser)
+    parser.add_argument(
         "--held-out", action="store_true", help="read held-out digits instead: for tuning"
     )
-    race.add_argument("--json", action="store_true", help="print JSON")
-    race.add_argument(
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
         "--out", type=user_path, metavar="FILE.json", help="write the JSON there, too"
     )
-    return parser
 
 
 def _add_network(parser: Parser) -> None:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from jaxmnist.errors import UserError
 from jaxmnist.files import user_path
 
 FOLDER = Path(__file__).parent / "shipped"
@@ -31,9 +32,14 @@ def find_weights(name: str | Path) -> Path:
     What lies there under that name comes first.
 
     Raises:
-      UserError: as `user_path` does.
+      UserError: as `user_path` does, and if a name without folder and suffix is that of nothing.
     """
     path = user_path(name)
-    shipped = FOLDER / f"{path.name}{SUFFIX}"
-    is_name = path.name == str(name) and path.name in shipped_names()
-    return shipped if is_name and not os.path.exists(path) else path
+    if os.path.exists(path) or path.name != str(name) or path.suffix:
+        return path
+    if path.name not in shipped_names():
+        raise UserError(
+            f"there are no weights called '{name}': choose one of {', '.join(shipped_names())}, "
+            "or the path of a run folder or a weights file."
+        )
+    return FOLDER / f"{path.name}{SUFFIX}"

@@ -45,7 +45,7 @@ class TrainSpec:
     early_stopping: EarlyStopping
     num_examples: int  # an epoch
     batch_size: int
-    average: float  # decay of the average of weights
+    ema_decay: float  # of the average of weights; 0: there is none
     resample_each_epoch: bool  # else the same examples every epoch, with fresh augmentation
     axis_name: str | None = None  # of the devices that each hold a shard of the batch
 
@@ -140,7 +140,7 @@ def train_step(
         batch_stats=batch_stats,
         opt_state=opt_state,
         sums=state.sums.merge(metrics),
-    ).averaged(spec.average)
+    ).averaged(spec.ema_decay)
 
     # --- Divergence: a step that is not finite changes nothing but `diverged`. ---
     finite = jnp.isfinite(metrics.loss) & jnp.isfinite(optax.tree.norm(gradients, squared=True))

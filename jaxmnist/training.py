@@ -25,6 +25,7 @@ from jaxmnist.evaluation import (
     ExampleList,
 )
 from jaxmnist.experiment import CompiledFns, Experiment, prepare
+from jaxmnist.final_test import rows, test
 from jaxmnist.metrics import Metrics, mean_of_batch_means
 from jaxmnist.models.summary import layer_table
 from jaxmnist.rng import Stream
@@ -59,7 +60,6 @@ from jaxmnist.sharding import (
 from jaxmnist.state import TrainState, finite_seeds
 from jaxmnist.steps import has_diverged, has_stopped
 from jaxmnist.tasks import Scores
-from jaxmnist.testing import rows, test
 from jaxmnist.weights import weights_sha256
 
 CHECKPOINTS = "checkpoints"  # the folder in a run folder

@@ -554,7 +554,7 @@ MNIST = weights(data="mnist")
 KERNEL = "params.conv1.kernel"
 UNREADABLE = "not a readable safetensors file.*: use the weights"
 WEIGHTS: list[Case] = [
-    ("jaxmnist evaluate --weights none", "none does not exist: name a weights file"),
+    ("jaxmnist evaluate --weights none", "no weights called .none.: choose one of"),
     ("jaxmnist evaluate --weights run", "run is a folder: name a file"),
     (f"jaxmnist evaluate --weights {'x' * 300}", UNREADABLE),
     ("jaxmnist evaluate --weights mine.npz", r"an npz file of x\.npy, y\.npy, and no weights"),

@@ -13,8 +13,8 @@ from jaxmnist.errors import UserError
 from jaxmnist.files import read_bounded, user_path
 from jaxmnist.reader.explain import explain
 from jaxmnist.reader.forward import StringNetwork
-from jaxmnist.reader.picture import Picture, open_picture
-from jaxmnist.reader.read import Reading, look_at, read_seen
+from jaxmnist.reader.picture import FIRST_ALONE, Picture, open_picture
+from jaxmnist.reader.read import SURE, Reading, look_at, read_seen
 
 STDIN = "-"
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
@@ -30,6 +30,8 @@ def read_command(
 ) -> bool:
     """Reads pictures and prints a line for each; what is wrong with one stops no other.
 
+    Errors and doubts go to standard error.
+
     Args:
       network: that reads them.
       sources: paths of pictures or of folders of pictures, or `-` for one from standard input.
@@ -38,28 +40,33 @@ def read_command(
       stdin: where `-` is read.
 
     Returns:
-      Whether every picture could be opened.
-
-    Raises:
-      UserError: if the folder for the steps cannot be made.
+      Whether every picture could be opened, and its steps be written.
     """
-    all_opened = True
+    all_done = True
     for number, name in enumerate(name for source in sources for name in _pictures(source)):
         try:
             picture = _open(name, stdin)
         except UserError as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            all_opened = False
+            _print_error(error)
+            all_done = False
             continue
         seen = look_at(picture)
         (reading,) = read_seen(network, [seen])
+        print(to_json(name, reading) if as_json else f"{name}: {reading.text}".rstrip(), flush=True)
+        if not as_json:
+            for doubt in _doubts(reading):
+                print(f"{name}: {doubt}", file=sys.stderr)
         if explain_in is not None:
             stem = "stdin" if name == STDIN else Path(name).stem
             steps = explain_in / f"{number:03d}_{stem}"
-            explain(steps, seen, reading)
+            try:
+                explain(steps, seen, reading)
+            except UserError as error:
+                _print_error(error)
+                all_done = False
+                continue
             print(f"steps of {name}: {steps}", file=sys.stderr)
-        print(to_json(name, reading) if as_json else f"{name}: {reading.text}".rstrip(), flush=True)
-    return all_opened
+    return all_done
 
 
 def to_json(name: str, reading: Reading) -> str:
@@ -77,6 +84,18 @@ def to_json(name: str, reading: Reading) -> str:
     ]
     found = {"file": name, "text": reading.text, "lines": lines, "notes": reading.notes}
     return json.dumps(found, ensure_ascii=False)
+
+
+def _print_error(error: UserError) -> None:
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+
+
+def _doubts(reading: Reading) -> list[str]:
+    """Returns what a person should know of a reading besides its text."""
+    doubts = [FIRST_ALONE] if FIRST_ALONE in reading.notes else []
+    if reading.confidence < SURE:
+        doubts.append(f"It is sure to {reading.confidence:.0%} only: look at it yourself.")
+    return doubts
 
 
 def _pictures(source: str) -> list[str]:

@@ -7,11 +7,11 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from jaxmnist.errors import UserError
-from jaxmnist.reader.read import Reading, Seen
+from jaxmnist.reader.read import SURE, Reading, Seen
 
 WIDTH, BORDER = 640, 10  # of a step's picture, in pixels
 TEXT = 16  # height of its letters
-BLUE, RED, GREEN = (30, 90, 200), (200, 40, 40), (20, 130, 60)
+BLUE, RED, GREEN, ORANGE = (30, 90, 200), (200, 40, 40), (20, 130, 60), (225, 130, 0)
 CANVAS_SCALE = 3
 
 
@@ -40,7 +40,7 @@ def explain(folder: Path, seen: Seen, reading: Reading) -> None:
 
 def _picture(seen: Seen) -> Image.Image:
     picture = seen.picture
-    smaller = f", a {picture.scale}th of its size" if picture.scale > 1 else ""
+    smaller = f", {picture.scale} times smaller" if picture.scale > 1 else ""
     return _step(Image.fromarray(picture.pixels), [f"The picture{smaller}.", *picture.notes])
 
 
@@ -65,6 +65,8 @@ def _strokes(seen: Seen) -> Image.Image:
     writing = seen.writing
     found = writing.strokes
     shown = np.full((*found.labels.shape, 3), 255, np.uint8)
+    if found.level:
+        shown[writing.ink.strength > found.level] = ORANGE
     shown[found.labels > 0] = RED
     shown[np.isin(found.labels, [stroke.number for stroke in found.strokes])] = 0
     image = Image.fromarray(shown)
@@ -74,8 +76,9 @@ def _strokes(seen: Seen) -> Image.Image:
         draw.rectangle((left - 2, top - 2, right + 1, bottom + 1), outline=BLUE)
     lines = len(writing.lines)
     sentences = [
-        f"{lines} line{'s' * (lines != 1)} of writing (blue); red is left out: too small, too "
-        "faint, or no stroke.",
+        f"{lines} line{'s' * (lines != 1)} of writing (blue). Red is left out: too small, too "
+        "faint or too flat.",
+        "Orange is taken out: ruled lines, frames, what comes in from the edge.",
         *found.notes,
     ]
     return _step(image, sentences if found.strokes else ["No ink: there is nothing to read."])
@@ -91,21 +94,27 @@ def _canvases(seen: Seen, reading: Reading) -> Image.Image:
         found = read.get((left * scale, top * scale, right * scale, bottom * scale))
         rows.append((canvas.pixels, found))
     height = sum(28 * CANVAS_SCALE + 2 * TEXT for _ in rows) or TEXT
-    width = max([28, *(pixels.shape[1] for pixels, _ in rows)]) * CANVAS_SCALE
+    # What is said needs room beside a single digit, too.
+    width = max([WIDTH // 2 + 1, *(pixels.shape[1] * CANVAS_SCALE for pixels, _ in rows)])
     image = Image.new("RGB", (width, height), "white")
     draw, y = ImageDraw.Draw(image), 0
     for pixels, found in rows:
         big = _enlarged(pixels, CANVAS_SCALE)
         image.paste(big, (0, y))
         y += big.height
-        said = "nothing" if found is None else f"{found.text}   sure to {found.confidence:.0%}"
-        draw.text((2, y + 2), said, fill=RED if found is None else GREEN, font=_font())
+        if found is None:
+            said, colour = "nothing", RED
+        else:
+            said = f"{found.text}   sure to {found.confidence:.0%}"
+            colour = GREEN if found.confidence >= SURE else ORANGE
+        draw.text((2, y + 2), said, fill=colour, font=_font())
         y += 2 * TEXT
     return _step(
         image,
         [
             "What the network gets: each line level, its digits 20 pixels high, bright on black,",
             "wide gaps cut; and what it reads. A digit that it does not know is a question mark.",
+            f"What it is not sure of, to {SURE:.0%}, is orange: look at it yourself.",
         ],
     )
 
@@ -122,10 +131,12 @@ def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
 def _step(image: Image.Image, sentences: list[str]) -> Image.Image:
     """Puts sentences over a picture, whose width is about the same in all steps."""
     shown = image.convert("RGB")
+    larger = WIDTH // max(shown.size)
     if shown.width > WIDTH:
         shown.thumbnail((WIDTH, 10_000))
-    elif shown.width < WIDTH // 3:
-        shown = shown.resize((shown.width * 3, shown.height * 3), Image.Resampling.NEAREST)
+    elif larger > 1:
+        size = (shown.width * larger, shown.height * larger)
+        shown = shown.resize(size, Image.Resampling.NEAREST)
     head = BORDER + len(sentences) * (TEXT + 4)
     page = Image.new("RGB", (WIDTH + 2 * BORDER, head + shown.height + 2 * BORDER), "white")
     draw = ImageDraw.Draw(page)

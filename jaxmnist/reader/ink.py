@@ -10,17 +10,18 @@ from jaxmnist.reader.morphology import Grey, closed, erode, histogram, mean_arou
 from jaxmnist.reader.picture import Picture
 from jaxmnist.reader.resample import resize
 
-COARSE, COARSEST = 200, 100  # pixels of the longer side: of the paper, and of the whole page
-WIDEST = 0.35  # of the shorter side: no stroke is wider
-CUT = 0.8  # of the paper's light, which ink that the edge cuts does not reach
-FIBRE = 100  # of the longer side is a pixel that has other noise than its neighbour
-CLEARANCE = 4  # widths of a stroke, that paper is looked at with around it
-FAINTEST = 10  # strength that ink has at least, of 255
-WINDOWS = (2, 4, 6)  # parts of a page's shorter side: neighbourhoods that polarity is judged in
-BRIGHT_RIM = 0.4  # of their skewness that a rim is worth which is all paper
-DIM, LIGHTEST = 0.3, 0.98  # of a page's lightest paper: what is darker is a table beside it
-FIBRES = 64  # strength: paper has less
-DARKEST = 20  # paper is no darker: in black corners ink cannot be seen
+PAPER_SIDE, PAGE_SIDE = 200, 100  # longer side, in pixels, at which paper and polarity are judged
+WIDEST_STROKE = 0.35  # width of a stroke, as a part of the shorter side, at most
+STROKES_AROUND = 4  # widths of a stroke in the window in which paper is looked for
+LEAST_LIGHT = 0.8  # of the filled paper: what is darker at an edge is a stroke that the edge cuts
+NOISE_STEPS = 100  # parts of the longer side: over one of them, too, noise is measured
+FAINTEST_INK = 10  # strength, of 255
+PAPER_STRENGTH = 64  # strength that paper stays below, with its fibres
+POLARITY_WINDOWS = (2, 4, 6)  # parts of the shorter side: windows in which polarity is judged
+RIM_WEIGHT = 0.4  # skewness that counts as much as a rim which is all paper
+LIGHTEST_PAPER = 0.98  # quantile of the paper's light that stands for the lightest
+DIMMEST_PAPER = 0.3  # of the lightest paper: what is darker is a table beside the page
+DARKEST_PAPER = 20  # light, of 255: in black corners ink cannot be seen
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Ink:
 def to_page(picture: Picture) -> Page:
     """Chooses the colour in which ink stands out, and its polarity."""
     grey = _grey(picture.pixels)
-    is_dark = _ink_is_dark(_coarse(grey, COARSEST))
+    is_dark = _ink_is_dark(_coarse(grey, PAGE_SIDE))
     return Page(grey if is_dark else 255 - grey, is_dark)
 
 
@@ -52,11 +53,15 @@ def find_ink(page: Page) -> Ink:
     Paper is looked at twice, from afar: first to see how wide the strokes are, and then so closely
     around them that neither shadows nor a vignette look like ink.
     """
-    coarse = _coarse(page.light, COARSE)
-    dim = DIM if page.ink_is_dark else 0.0  # a table is darker than a page, seldom than a board
+    coarse = _coarse(page.light, PAPER_SIDE)
+    dim = (
+        DIMMEST_PAPER if page.ink_is_dark else 0.0
+    )  # a table is darker than a page, seldom than a board
     noise = _noise(coarse)
-    thickness = _thickness(_ink(coarse, _paper(coarse, WIDEST * min(coarse.shape)), dim, noise))
-    clearance = min(CLEARANCE * thickness + 2, max(coarse.shape))
+    thickness = _thickness(
+        _ink(coarse, _paper(coarse, WIDEST_STROKE * min(coarse.shape)), dim, noise)
+    )
+    clearance = min(STROKES_AROUND * thickness + 2, max(coarse.shape))
     paper = _paper(coarse, clearance)
     if coarse is page.light:
         return _ink(coarse, paper, dim, noise)
@@ -70,11 +75,11 @@ def ink_level(noise: float, strength: Grey) -> int | None:
     None: there is no ink.
     """
     counts = histogram(strength)
-    counts[: int(max(3 * noise, FAINTEST / 2)) + 1] = 0
-    if counts.sum() < 4 or not counts[FAINTEST:].any():
+    counts[: int(max(3 * noise, FAINTEST_INK / 2)) + 1] = 0
+    if counts.sum() < 4 or not counts[FAINTEST_INK:].any():
         return None
     parts = min(_otsu(counts), 0.5 * percentile(counts, 0.97))
-    return int(max(0.25 * parts, min(5 * noise, 0.8 * parts), FAINTEST))
+    return int(max(0.25 * parts, min(5 * noise, 0.8 * parts), FAINTEST_INK))
 
 
 def _otsu(counts: Int[np.ndarray, "256"]) -> int:
@@ -89,8 +94,8 @@ def _otsu(counts: Int[np.ndarray, "256"]) -> int:
 
 def _ink(light: Grey, paper: Grey, dim: float, noise: float) -> Ink:
     """Returns the ink: the share of the paper's light that is missing, in shadows, too."""
-    light_paper = percentile(histogram(paper[::4, ::4]), LIGHTEST)
-    whole = np.maximum(paper, max(DARKEST, round(dim * light_paper)))
+    light_paper = percentile(histogram(paper[::4, ::4]), LIGHTEST_PAPER)
+    whole = np.maximum(paper, max(DARKEST_PAPER, round(dim * light_paper)))
     # Floats are divided several at once; of whole numbers below 2**16 the quotient is exact enough.
     left = light.astype(np.float32)
     left *= 255
@@ -98,8 +103,8 @@ def _ink(light: Grey, paper: Grey, dim: float, noise: float) -> Ink:
     left /= whole
     strength = 255 - np.minimum(left, 255, out=left).astype(np.uint8)
     counts = histogram(strength[::2, ::2])
-    if counts[:FIBRES].sum() > 0.1 * counts.sum():
-        counts[FIBRES:] = 0  # there may be more table than paper
+    if counts[:PAPER_STRENGTH].sum() > 0.1 * counts.sum():
+        counts[PAPER_STRENGTH:] = 0  # there may be more table than paper
     strength -= np.minimum(strength, np.uint8(percentile(counts, 0.5)))
     # The same noise of the light is more of a share of it on darker paper.
     return Ink(strength, noise * 255 / float(np.median(whole[::4, ::4])))
@@ -128,7 +133,7 @@ def _grey(pixels: np.ndarray) -> Grey:
     if pixels.ndim == 2:
         return pixels
     image = Image.fromarray(pixels)
-    coarse = image.reduce(-(-max(image.size) // COARSEST))
+    coarse = image.reduce(-(-max(image.size) // PAGE_SIDE))
     red, green, blue = np.moveaxis(np.asarray(coarse), 2, 0)
     if (red == green).all() and (green == blue).all():
         return np.asarray(image.convert("L"))
@@ -150,7 +155,7 @@ def _noise(grey: Grey) -> float:
 
     Noise that was blurred, and the fibres of paper, differ only from pixels that are further away.
     """
-    return max(_difference(grey, step) for step in (1, max(grey.shape) // FIBRE or 1))
+    return max(_difference(grey, step) for step in (1, max(grey.shape) // NOISE_STEPS or 1))
 
 
 def _difference(grey: Grey, step: int) -> float:
@@ -171,14 +176,16 @@ def _ink_is_dark(grey: Grey) -> bool:
 
     In small neighbourhoods a sheet on a table is paper, in large ones a thick stroke is ink.
     """
-    skewness = sum(_skewness(grey, max(5, min(grey.shape) // part | 1)) for part in WINDOWS)
+    skewness = sum(
+        _skewness(grey, max(5, min(grey.shape) // part | 1)) for part in POLARITY_WINDOWS
+    )
     inset = min(grey.shape) // 16  # a frame may run along the edge itself
     page = grey[inset : grey.shape[0] - inset, inset : grey.shape[1] - inset]
     rim = np.concatenate([page[0], page[-1], page[:, 0], page[:, -1]])
     counts = histogram(grey)
     low, high = percentile(counts, 0.01), percentile(counts, 0.99)
     bright = (2 * float(np.median(rim)) - low - high) / max(high - low, 1)  # from -1 to 1
-    return BRIGHT_RIM * bright > skewness
+    return RIM_WEIGHT * bright > skewness
 
 
 def _skewness(grey: Grey, window: int) -> float:
@@ -207,4 +214,4 @@ def _filled(grey: Grey, size: int) -> Grey:
     rows, columns = (np.arange(-half, side + half).clip(0, side - 1) for side in grey.shape)
     framed = np.take(np.take(grey, rows, 0), columns, 1)
     beyond = closed(framed, size, size)[half:-half, half:-half]
-    return np.where(beyond < CUT * plain, plain, beyond)
+    return np.where(beyond < LEAST_LIGHT * plain, plain, beyond)

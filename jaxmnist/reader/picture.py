@@ -21,10 +21,11 @@ MOST_BYTES = 400_000_000  # of memory that its pixels may take
 # That a pixel takes while it is brought to eight bits; Pillow has four bytes a pixel for three.
 PIXEL_BYTES = {"1": 2, "L": 1, "RGB": 4, "RGBA": 8, "I;16": 11, "I;16B": 11, "I": 14, "F": 14}
 ORIENTATION = 0x0112  # the tag of EXIF
+FIRST_ALONE = "It has several pages or frames: the first one alone is read."
 # By any of these Pillow says that a file is damaged.
 DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
-# Pillow's other formats may start programs; MPO is what telephones write as JPEG.
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+# Pillow's others may start programs. The first five are there without loading all of them.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,16 @@ def open_picture(source: str | Path | IO[bytes]) -> Picture:
         name = str(source)
         if os.path.isdir(source):
             raise UserError(f"{name} is a folder: name the pictures in it.")
+        if os.path.exists(source) and not os.path.isfile(source):  # a pipe may wait for ever
+            raise UserError(f"{name} is no file: give what comes from there to `-`.")
     elif hasattr(source, "name"):
         name = str(source.name)
     with _sentences(name), ExitStack() as files:
         if isinstance(source, str | Path):
             # Pillow 13 maps a file that it opens itself, and turned TIFFs at their wrong size.
             source = files.enter_context(open(source, "rb"))
-        return from_image(files.enter_context(Image.open(source)), name)
+        Image.preinit()
+        return from_image(files.enter_context(Image.open(source, formats=FORMATS)), name)
 
 
 def from_image(image: Image.Image, name: str = "the picture") -> Picture:
@@ -64,6 +68,8 @@ def from_image(image: Image.Image, name: str = "the picture") -> Picture:
     """
     _check_size(image.width, image.height, name)
     with _sentences(name):
+        # Telephones write MPO: a photograph, and its previews.
+        has_more = image.format != "MPO" and getattr(image, "is_animated", False)
         width, part = image.width, _part(max(image.size))
         image.draft(None, (max(width // part, 1), max(image.height // part, 1)))
         scale = round(width / image.width)
@@ -73,8 +79,12 @@ def from_image(image: Image.Image, name: str = "the picture") -> Picture:
             _check_bytes(image, 2, name)
         factor = -(-max(image.size) // LONGEST)
         plain = _plain(ImageOps.exif_transpose(image) if is_turned else image, factor)
-    notes = ("It is turned as its orientation tag says.",) if is_turned else ()
-    return Picture(np.asarray(plain), scale * factor, notes)
+    notes = {
+        "It is turned as its orientation tag says.": is_turned,
+        FIRST_ALONE: has_more,
+    }
+    said = tuple(note for note, is_true in notes.items() if is_true)
+    return Picture(np.asarray(plain), scale * factor, said)
 
 
 def _check_size(width: int, height: int, name: str) -> None:
@@ -179,9 +189,9 @@ def _plain(image: Image.Image, factor: int) -> Image.Image:
     """Returns a picture in grey (L) or in colours (RGB), eight bits each, reduced by a factor."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image).astype(np.float32)
-        np.nan_to_num(values, copy=False, posinf=0, neginf=0)
-        np.clip(values, 0, None, out=values)
-        top = values.max(initial=0)
+        top = values.max()
+        if not (np.isfinite(top) and values.min() >= 0):
+            raise ValueError("it holds other numbers than those from 0 on: scale it")
         full = next((full for full in (1, 255, 65_535) if top <= full), top)
         values *= 255 / full
         image = Image.fromarray(np.round(values, out=values).astype(np.uint8))

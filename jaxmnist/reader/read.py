@@ -23,6 +23,7 @@ from jaxmnist.reader.picture import Picture, from_array, from_image, open_pictur
 from jaxmnist.reader.strokes import Box
 
 KNOWN = 0.5  # probability from which on a digit is one that the network knows
+SURE = 0.9  # confidence under which a person should look
 UNKNOWN = "?"
 INK = 60  # of 255, from which on a column of a canvas belongs to a digit
 
@@ -160,8 +161,9 @@ def _ink_box(
     seen: Seen, line: Line, is_own: Bool[np.ndarray, " numbers"], left: float, right: float
 ) -> Box:
     """Returns the box of a line's ink between two places."""
-    x0 = max(int(left), 0)
-    x1 = max(int(np.ceil(right)), x0 + 1)
+    # On a slope a canvas begins and ends beside the box of its line.
+    x0 = min(max(int(left), line.box[0]), line.box[2] - 1)
+    x1 = max(min(int(np.ceil(right)), line.box[2]), x0 + 1)
     top, bottom = line.box[1], line.box[3]
     labels = seen.writing.strokes.labels[top:bottom, x0:x1]
     rows = np.flatnonzero(is_own.take(labels, mode="clip").any(1))

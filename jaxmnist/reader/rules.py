@@ -12,7 +12,7 @@ FRAME = 0.1  # of a frame's side, that its ink lies within
 OBLIQUE = 0.04  # and of the other side
 SMALLEST_FRAME = 12  # pixels: its shorter side
 SMALLEST_WITHIN = 0.12  # of its shorter side: what is written in it
-RULE = 0.5  # of the picture: the shortest ruled line
+RULE, ALONE = 0.5, 0.8  # of the picture: the shortest ruled line, and where there is one alone
 PARTS = 32  # of a page, side by side, in which a rule is level
 BROKEN = 0.1  # and of a part of one
 SMALLEST_PAGE = 64  # pixels of a picture that may be ruled
@@ -93,8 +93,10 @@ def _level_rules(mask: Mask) -> Mask | None:
     before, behind = _paper_beside(mask, pieces, is_level & (right - left >= BROKEN * width))
     from_edge = np.minimum(before, behind)
     lengths = right - left
-    is_rule = is_level & (lengths >= RULE * (lengths + before + behind))
-    is_rule &= from_edge <= 0.06 * width
+    part = lengths / (lengths + before + behind)
+    is_rule = is_level & (part >= RULE) & (from_edge <= 0.06 * width)
+    if is_rule.sum() == 1:  # the edge may cut an upright stroke
+        is_rule &= part >= ALONE
     # Where some are whole, those that a stroke runs along may be broken there.
     is_broken = is_level & (right - left >= BROKEN * width) & (from_edge <= 0.02 * width)
     is_rule |= is_rule.any() & is_broken

@@ -34,6 +34,8 @@ class Store:
 
         self.url = url.rstrip("/")
         protocol, separator, place = self.url.partition("://")
+        if protocol == "file":
+            raise UserError(f"{self.url} is on this machine: give its path as the workdir.")
         if not separator or not place:
             raise UserError(
                 f"'{url}' is no address of an object store: give one such as s3://bucket/runs/seq."

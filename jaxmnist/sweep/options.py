@@ -65,7 +65,7 @@ def read_options(chosen: argparse.Namespace) -> Options:
 def _read_shard(text: str | None) -> tuple[int | None, int]:
     if text is None:
         return None, 1
-    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
     number, count = map(int, found.groups()) if found else (0, 0)
     if not 1 <= number <= count:
         raise UserError(f"--shard is '{text}': give the I-th of N parts as I/N, such as 1/4.")

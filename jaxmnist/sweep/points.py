@@ -15,7 +15,7 @@ from jaxmnist.fields import short_repr
 
 MOST_POINTS = 10_000
 RANGE = re.compile(r"(log|linear)\(([^,]*),([^,]*)(?:,([^,]*))?\)")
-WHOLE = re.compile(r"(\d{1,10})\.\.(\d{1,10})")
+WHOLE = re.compile(r"(\d{1,10})\.\.(\d{1,10})", re.ASCII)
 RATE = "schedule.learning_rate"
 
 Texts = Mapping[str, str]  # the values of a point as people could type them, by field

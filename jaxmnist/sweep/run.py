@@ -269,7 +269,7 @@ def finish(runs: Sequence[Run], workdir: Path, points: int) -> Path:
     results = _found(runs)
     comparison = Comparison.of(runs[0].folder.config)
     if results:
-        print(f"\n{format_settings(results, comparison)}")
+        print(f"\nThe sweep, setting by setting:\n{format_settings(results, comparison)}")
     if len(results) < points:
         print(
             f"{len(results)} of {points} points are trained: with the run folders of all shards in "

@@ -14,9 +14,9 @@ from safetensors.numpy import save_file
 
 from jaxmnist import cli
 from jaxmnist.constants import BLANK
-from jaxmnist.errors import UserError
 from jaxmnist.reader.command import read_command
 from jaxmnist.reader.forward import StringNetwork
+from jaxmnist.reader.picture import FIRST_ALONE
 from jaxmnist.reader.read import read_pictures
 from tests.helpers import run_python
 from tests.reader.drawing import page, row
@@ -70,7 +70,9 @@ def test_digits_that_the_network_does_not_know(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(folder / "a.png", network=Counter((), sure=1.5))
-    assert capsys.readouterr().out == f"{folder}/a.png: ???/??\n"
+    captured = capsys.readouterr()
+    assert captured.out == f"{folder}/a.png: ???/??\n"
+    assert "look at it yourself" in captured.err
 
 
 def test_folders_are_searched_and_all_others_are_read(
@@ -169,9 +171,27 @@ def test_steps_are_explained_picture_by_picture(folder: Path, tmp_path: Path) ->
                 assert image.width > 600
 
 
-def test_steps_that_cannot_be_written_are_told(folder: Path) -> None:
-    with pytest.raises(UserError, match="cannot be written"):
-        run(folder / "a.png", explain_in=folder / "c.png")
+def test_steps_that_cannot_be_written_are_told_and_all_is_read(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not run(folder / "a.png", folder / "b.jpg", explain_in=folder / "c.png")
+    captured = capsys.readouterr()
+    assert captured.out == f"{folder}/a.png: 333/33\n{folder}/b.jpg:\n"
+    assert all("cannot be written" in line for line in captured.err.splitlines())
+
+
+def test_doubts_are_told_beside_the_answers(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = page((400, 240), row("527", 40, 30, 60))[0]
+    image.save(tmp_path / "two.tif", save_all=True, append_images=[image])
+    assert run(tmp_path / "two.tif", folder / "a.png", network=Counter((), sure=3.0))
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 2
+    pages, first, second = captured.err.splitlines()
+    assert pages == f"{tmp_path}/two.tif: {FIRST_ALONE}"
+    assert first.startswith(f"{tmp_path}/two.tif: It is sure to ")
+    assert second.startswith(f"{folder}/a.png: It is sure to ")
 
 
 @pytest.fixture
@@ -200,7 +220,7 @@ def test_weights_that_cannot_read_are_refused(
     for name, words in (
         (tmp_path / "other.safetensors", "no weights of a network that reads strings"),
         (tmp_path / "missing.safetensors", "missing.safetensors"),
-        ("nobody", "nobody does not exist"),
+        ("nobody", "there are no weights called 'nobody'"),
     ):
         assert cli.main(["read", str(folder / "a.png"), "--weights", str(name)]) == 2
         captured = capsys.readouterr()

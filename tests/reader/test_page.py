@@ -284,6 +284,15 @@ def test_a_frame_alone_is_nothing_and_a_nought_is_no_frame() -> None:
     assert len(look(image).writing.strokes.notes) == 0
 
 
+def test_a_stroke_that_the_edge_cuts_is_no_rule() -> None:
+    image, _ = page((WIDTH, HEIGHT), row("50", 40, 150, 90))
+    stem = (300, HEIGHT - round(0.6 * HEIGHT), 303, HEIGHT)
+    ImageDraw.Draw(image).rectangle(stem, 40)
+    assert len(look(image).writing.strokes.notes) == 0
+    ImageDraw.Draw(image).rectangle((stem[0], 0, stem[2], HEIGHT), 40)  # and now it is one
+    assert look(image).writing.strokes.notes == ("Ruled lines are taken out.",)
+
+
 @pytest.mark.parametrize("angle", [0, 2])
 @pytest.mark.parametrize("ruled", [False, True])
 def test_a_sheet_on_a_dark_table_is_paper(angle: float, ruled: bool) -> None:

@@ -188,6 +188,7 @@ def test_a_store_that_fails_during_a_run_costs_a_warning(
     [
         ("bucket/seq", "'bucket/seq' is no address of an object store: give one such as s3://"),
         ("s3://", "'s3://' is no address"),
+        ("file:///runs/seq", "is on this machine: give its path as the workdir"),
         ("s4://bucket", "begins with a protocol that is not known"),
     ],
 )

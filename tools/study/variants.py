@@ -11,8 +11,8 @@ BASE = "seq"
 # An eighth of its training. A run tests its weights once: on as little as can be, as nothing here
 # goes by it.
 SHORT = {
-    "epochs": 1, "sequence.train_sequences": 48_000, "average": 0.99, "validation.examples": 3_000,
-    "eval.examples": 1, "eval.suites": ("clean",),
+    "epochs": 1, "sequence.train_sequences": 48_000, "ema_decay": 0.99,
+    "validation.examples": 3_000, "eval.examples": 1, "eval.suites": ("clean",),
 }  # fmt: skip
 
 
@@ -34,7 +34,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "a column of logits in four": {"model": "coarse_columns"},
     "one wide layer on the map": {"model": "shallow_map"},
     "one layer along the line": {"model": "short_line"},
-    "no average of weights": {"average": 0.0},
+    "no average of weights": {"ema_decay": 0.0},
     "adamw": {"optimizer.name": "adamw"},
     "half the rate": {"schedule.learning_rate": 6e-3},
     "twice the rate": {"schedule.learning_rate": 24e-3},
@@ -47,6 +47,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no turning": without("writing.turn_probability"),
     "no elastic": without("writing.elastic"),
     "no serifs": without("writing.serif_probability"),
+    "no other shapes": without("writing.shape_probability"),
+    "turned and slanted, each digit": {
+        "strings.writing.own_slant_degrees": 10.0, "strings.writing.own_turn_degrees": 10.0,
+    },
     "no strokes, hollow ones": without("writing.stroke_probability", "writing.hollow_probability"),
     "no lines, squares, marks, specks": without(
         "page.lines_probability", "page.squares_probability", "page.marks_probability",

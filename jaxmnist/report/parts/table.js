@@ -25,7 +25,7 @@ const columns = [
   ...(fields.length <= FEW ? fields : []),
   { name: "validation", get: r => r.validation, show: fixed(2) },
   { name: "calibration", get: r => r.calibration_error, show: fixed(2) },
-  { name: "seconds", get: r => r.seconds, show: v => Number.isFinite(v) ? v.toFixed(v < 10 ? 1 : 0) : "" },
+  { name: "training s", get: r => r.seconds, show: v => Number.isFinite(v) ? v.toFixed(v < 10 ? 1 : 0) : "" },
   ...(fields.length > FEW ? fields : []),
 ];
 for (const column of columns) column.number = data.runs.some(r => typeof column.get(r) === "number");

@@ -4,41 +4,42 @@ import { closed, count, crop, erode, maskOf, meanAround } from "./morphology.js"
 import { cumulated, histogram, mean, median, percentile, round } from "./numbers.js";
 import { reduce, resize } from "./resample.js";
 
-const [COARSE, COARSEST] = [200, 100]; // pixels of the longer side: of the paper, and of the whole page
-const WIDEST = 0.35; // of the shorter side: no stroke is wider
-const CUT = 0.8; // of the paper's light, which ink that the edge cuts does not reach
-const FIBRE = 100; // of the longer side is a pixel that has other noise than its neighbour
-const CLEARANCE = 4; // widths of a stroke, that paper is looked at with around it
-const FAINTEST = 10; // strength that ink has at least, of 255
-const WINDOWS = [2, 4, 6]; // parts of a page's shorter side: neighbourhoods that polarity is judged in
-const BRIGHT_RIM = 0.4; // of their skewness that a rim is worth which is all paper
-const [DIM, LIGHTEST] = [0.3, 0.98]; // of a page's lightest paper: what is darker is a table beside it
-const FIBRES = 64; // strength: paper has less
-const DARKEST = 20; // paper is no darker: in black corners ink cannot be seen
+const [PAPER_SIDE, PAGE_SIDE] = [200, 100]; // longer side, in pixels, at which paper and polarity are judged
+const WIDEST_STROKE = 0.35; // width of a stroke, as a part of the shorter side, at most
+const STROKES_AROUND = 4; // widths of a stroke in the window in which paper is looked for
+const LEAST_LIGHT = 0.8; // of the filled paper: what is darker at an edge is a stroke that the edge cuts
+const NOISE_STEPS = 100; // parts of the longer side: over one of them, too, noise is measured
+const FAINTEST_INK = 10; // strength, of 255
+const PAPER_STRENGTH = 64; // strength that paper stays below, with its fibres
+const POLARITY_WINDOWS = [2, 4, 6]; // parts of the shorter side: windows in which polarity is judged
+const RIM_WEIGHT = 0.4; // skewness that counts as much as a rim which is all paper
+const LIGHTEST_PAPER = 0.98; // quantile of the paper's light that stands for the lightest
+const DIMMEST_PAPER = 0.3; // of the lightest paper: what is darker is a table beside the page
+const DARKEST_PAPER = 20; // light, of 255: in black corners ink cannot be seen
 
 // Chooses the colour in which ink stands out, and its polarity.
 export function toPage(picture) {
   const grey = inOneColour(picture);
-  const inkIsDark = isInkDark(coarser(grey, COARSEST));
+  const inkIsDark = isInkDark(coarser(grey, PAGE_SIDE));
   return { light: inkIsDark ? grey : like(grey, (i) => 255 - grey.data[i]), inkIsDark };
 }
 
 // Finds ink, {strength, noise}: what is darker than the paper around it.
 export function findInk({ light, inkIsDark }) {
-  const coarse = coarser(light, COARSE);
-  const dim = inkIsDark ? DIM : 0; // a table is darker than a page, seldom than a board
-  const width = thickness(inkOn(coarse, paperOf(coarse, WIDEST * shorter(coarse)), dim));
-  const paper = paperOf(coarse, Math.min(CLEARANCE * width + 2, longer(coarse)));
+  const coarse = coarser(light, PAPER_SIDE);
+  const dim = inkIsDark ? DIMMEST_PAPER : 0; // a table is darker than a page, seldom than a board
+  const width = thickness(inkOn(coarse, paperOf(coarse, WIDEST_STROKE * shorter(coarse)), dim));
+  const paper = paperOf(coarse, Math.min(STROKES_AROUND * width + 2, longer(coarse)));
   return inkOn(light, resize(paper, light.width, light.height), dim);
 }
 
 // Returns the strength above which there is ink; null: there is no ink.
 export function inkLevel(noise, strength) {
-  const counts = histogram(strength).fill(0, 0, Math.trunc(Math.max(3 * noise, FAINTEST / 2)) + 1);
+  const counts = histogram(strength).fill(0, 0, Math.trunc(Math.max(3 * noise, FAINTEST_INK / 2)) + 1);
   const sums = cumulated(counts);
-  if (sums[255] < 4 || !counts.subarray(FAINTEST).some(Boolean)) return null;
+  if (sums[255] < 4 || !counts.subarray(FAINTEST_INK).some(Boolean)) return null;
   const parts = Math.min(otsu(counts, sums), 0.5 * percentile(counts, 0.97));
-  return Math.trunc(Math.max(0.25 * parts, Math.min(5 * noise, 0.8 * parts), FAINTEST));
+  return Math.trunc(Math.max(0.25 * parts, Math.min(5 * noise, 0.8 * parts), FAINTEST_INK));
 }
 
 function otsu(counts, below) {
@@ -70,7 +71,7 @@ function longer({ width, height }) {
 
 // Returns the ink: the share of the paper's light that is missing, in shadows, too.
 function inkOn(light, paper, dim) {
-  const darkest = Math.max(DARKEST, round(dim * percentile(histogram(paper, 4), LIGHTEST)));
+  const darkest = Math.max(DARKEST_PAPER, round(dim * percentile(histogram(paper, 4), LIGHTEST_PAPER)));
   const whole = like(paper, (i) => Math.max(paper.data[i], darkest));
   const strength = like(light, (i) => {
     const left = Math.floor((light.data[i] * 255 + (whole.data[i] >> 1)) / whole.data[i]);
@@ -78,7 +79,7 @@ function inkOn(light, paper, dim) {
   });
   const counts = histogram(strength, 2);
   const sums = cumulated(counts);
-  if (sums[FIBRES - 1] > 0.1 * sums[255]) counts.fill(0, FIBRES); // there may be more table than paper
+  if (sums[PAPER_STRENGTH - 1] > 0.1 * sums[255]) counts.fill(0, PAPER_STRENGTH); // there may be more table than paper
   const least = percentile(counts, 0.5);
   for (let i = 0; i < strength.data.length; i++) {
     strength.data[i] = Math.max(strength.data[i] - least, 0);
@@ -119,7 +120,7 @@ function channel(picture, number) {
 
 // Returns the luminance, or the colour in which strokes stand out clearly better.
 function inOneColour(picture) {
-  const coarse = reduce(picture, Math.ceil(longer(picture) / COARSEST));
+  const coarse = reduce(picture, Math.ceil(longer(picture) / PAGE_SIDE));
   const channels = [0, 1, 2].map((number) => channel(coarse, number));
   const [red, green, blue] = channels.map(({ data }) => data);
   if (red.every((value, i) => value === green[i] && value === blue[i])) return toGrey(picture);
@@ -138,7 +139,7 @@ function clearness(grey) {
 
 // Returns the standard deviation of noise: from neighbours, whose paper and light are alike.
 function noiseOf(grey) {
-  const step = Math.floor(longer(grey) / FIBRE) || 1;
+  const step = Math.floor(longer(grey) / NOISE_STEPS) || 1;
   return Math.max(difference(grey, 1), difference(grey, step));
 }
 
@@ -159,7 +160,7 @@ function difference({ data, width, height }, step) {
 // Ink is what there is less of, in every neighbourhood, and what the rim of a page is not.
 function isInkDark(grey) {
   const { width, height } = grey;
-  const skewnesses = WINDOWS.map((part) =>
+  const skewnesses = POLARITY_WINDOWS.map((part) =>
     skewnessOf(grey, Math.max(5, Math.floor(shorter(grey) / part) | 1)),
   );
   const inset = shorter(grey) >> 4; // a frame may run along the edge itself
@@ -174,7 +175,7 @@ function isInkDark(grey) {
   const counts = histogram(grey);
   const [low, high] = [percentile(counts, 0.01), percentile(counts, 0.99)];
   const bright = (2 * median(rim) - low - high) / Math.max(high - low, 1); // from -1 to 1
-  return BRIGHT_RIM * bright > skewnesses.reduce((a, b) => a + b);
+  return RIM_WEIGHT * bright > skewnesses.reduce((a, b) => a + b);
 }
 
 // Returns how far few pixels are much lighter than their neighbours; negative: darker.
@@ -203,6 +204,6 @@ function filled(grey, size) {
   const framed = crop(grey, -half, -half, width + half, height + half, true);
   const beyond = crop(closed(framed, size, size), half, half, width + half, height + half);
   return like(grey, (i) =>
-    beyond.data[i] < CUT * plain.data[i] ? plain.data[i] : beyond.data[i],
+    beyond.data[i] < LEAST_LIGHT * plain.data[i] ? plain.data[i] : beyond.data[i],
   );
 }

@@ -74,12 +74,13 @@ function inkedColumns({ data, width, height }, start, stop) {
 
 // Returns the box of a line's ink between two places.
 function inkBox({ found: { labels } }, line, left, right) {
-  const x0 = Math.max(Math.trunc(left), 0);
-  const x1 = Math.max(Math.ceil(right), x0 + 1);
+  // On a slope a canvas begins and ends beside the box of its line.
+  const x0 = Math.min(Math.max(Math.trunc(left), line.box[0]), line.box[2] - 1);
+  const x1 = Math.max(Math.min(Math.ceil(right), line.box[2]), x0 + 1);
   const own = new Set(line.strokes.map(({ number }) => number));
   let [top, bottom] = [line.box[3], line.box[1]];
   for (let y = line.box[1]; y < line.box[3]; y++) {
-    for (let x = x0; x < Math.min(x1, labels.width); x++) {
+    for (let x = x0; x < x1; x++) {
       if (!own.has(labels.data[y * labels.width + x])) continue;
       top = Math.min(top, y);
       bottom = y + 1;

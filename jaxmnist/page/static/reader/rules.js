@@ -8,7 +8,7 @@ const FRAME = 0.1; // of a frame's side, that its ink lies within
 const OBLIQUE = 0.04; // and of the other side
 const SMALLEST_FRAME = 12; // pixels: its shorter side
 const SMALLEST_WITHIN = 0.12; // of its shorter side: what is written in it
-const RULE = 0.5; // of the picture: the shortest ruled line
+const [RULE, ALONE] = [0.5, 0.8]; // of the picture: the shortest ruled line, and where there is one alone
 const PARTS = 32; // of a page, side by side, in which a rule is level
 const BROKEN = 0.1; // and of a part of one
 const SMALLEST_PAGE = 64; // pixels of a picture that may be ruled
@@ -97,8 +97,11 @@ function levelRules(mask) {
     const beside = length >= BROKEN * width ? paperBeside(mask, pieces, number) : [width, width];
     return { length, beside, fromEdge: Math.min(...beside) };
   });
-  const isRule = ({ length, beside: [before, behind], fromEdge }) =>
-    length > 0 && length >= RULE * (length + before + behind) && fromEdge <= 0.06 * width;
+  const isPart = (part, { length, beside: [before, behind], fromEdge }) =>
+    length > 0 && length / (length + before + behind) >= part && fromEdge <= 0.06 * width;
+  // The edge may cut an upright stroke.
+  const isAlone = far.filter((each) => isPart(RULE, each)).length === 1;
+  const isRule = (each) => isPart(isAlone ? ALONE : RULE, each);
   // Where some are whole, those that a stroke runs along may be broken there.
   const isBroken = ({ length, fromEdge }) => length >= BROKEN * width && fromEdge <= 0.02 * width;
   if (!far.some(isRule)) return newMask(mask);
