@@ -217,7 +217,7 @@ VERBS: list[Case] = [
     ("jaxmnist models extra", "unrecognized arguments: extra"),
     ("jaxmnist evaluate", "--run --weights is required: type `jaxmnist evaluate --help`"),
     ("jaxmnist evaluate --run", "--run: expected one argument"),
-    ("jaxmnist evaluate --run run --weights x", "not allowed with argument --run"),
+    ("jaxmnist evaluate --run run --weights seq", "not allowed with argument --run"),
     ("jaxmnist evaluate --run run --suite=", "no suite '': choose one of clean"),
     ("jaxmnist evaluate --run run --suite blurred", "no suite 'blurred': choose one of clean"),
     ("jaxmnist evaluate --run run --data mine.npz --suite clean", "exclude each other"),
@@ -556,7 +556,8 @@ UNREADABLE = "not a readable safetensors file.*: use the weights"
 WEIGHTS: list[Case] = [
     ("jaxmnist evaluate --weights none", "no weights called .none.: choose one of"),
     ("jaxmnist evaluate --weights run", "run is a folder: name a file"),
-    (f"jaxmnist evaluate --weights {'x' * 300}", UNREADABLE),
+    (f"jaxmnist evaluate --weights {'x' * 300}", "no weights called .x+.: choose one of"),
+    (f"jaxmnist evaluate --weights {'x' * 300}.safetensors", UNREADABLE),
     ("jaxmnist evaluate --weights mine.npz", r"an npz file of x\.npy, y\.npy, and no weights"),
     (EVALUATE, UNREADABLE, write(FILE, b"")),
     (EVALUATE, UNREADABLE, change(FILE, cut)),

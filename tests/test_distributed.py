@@ -153,9 +153,10 @@ def losses(workdir: Path, seeds: int) -> np.ndarray:
     return np.array(found)
 
 
-def assert_the_same(ours: Path, theirs: Path, seeds: int) -> None:
-    """But for rounding, which training amplifies."""
-    np.testing.assert_allclose(losses(ours, seeds), losses(theirs, seeds), rtol=5e-3)
+def assert_the_same(ours: Path, theirs: Path, seeds: int, epochs: int = 3) -> None:
+    """But for rounding, which training amplifies: the first epochs."""
+    found, expected = (losses(each, seeds)[:, :epochs] for each in (ours, theirs))
+    np.testing.assert_allclose(found, expected, rtol=5e-3)
 
 
 @pytest.fixture(scope="module")
@@ -250,18 +251,18 @@ def test_four_processes_wait_for_a_slow_one_and_end_without_their_first(
     assert_the_same(workdir, alone, seeds=2)
 
 
-def test_a_request_to_one_process_stops_all_and_the_same_job_goes_on(
-    folder: Path, two_seeds: Path, alone: Path
-) -> None:
-    workdir = folder / "stopped"
-    with job(two_seeds, workdir, processes=2) as (writer, other):
-        writer.wait_for("epoch 1/3")
+def test_a_request_to_one_process_stops_all_and_the_same_job_goes_on(folder: Path) -> None:
+    # So long that it is not over before the request comes, however slow the machine is.
+    longer = write_config_file(folder / "longer.py", {"num_seeds": 2, "epochs": 12})
+    alone, workdir = run_alone(longer, folder / "longer"), folder / "stopped"
+    with job(longer, workdir, processes=2) as (writer, other):
+        writer.wait_for("epoch 1/12")
         other.popen.send_signal(signal.SIGTERM)
         for process in (writer, other):
             ended = process.end()
             assert ended.code == 128 + signal.SIGTERM, ended
             assert "interrupted, and saved" in ended.errors
-    with job(two_seeds, workdir, processes=2, cluster=by_slurm) as processes:
+    with job(longer, workdir, processes=2, cluster=by_slurm) as processes:
         assert_all_end_well(processes, workdir)
     assert_the_same(workdir, alone, seeds=2)
 

@@ -155,12 +155,12 @@ def is_uniform(values: np.ndarray, bound: float) -> bool:
 
 
 @pytest.mark.parametrize(
-    "name",
+    "name",  # with all kinds of layers that have weights, of all sizes
     [
         *("model_2", "v_2"),
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in sorted({"sequence_published", *CLASSIFIERS} - {"model_2", "v_2"})
+            for name in ("ds_cnn", "iteration_7", "sequence_published")
         ),
     ],
 )

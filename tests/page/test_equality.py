@@ -68,6 +68,19 @@ def test_pictures_without_writing(size: tuple[int, int], weights: Path) -> None:
     assert (found.pictures, found.canvases, found.different_readings) == (4, 0, 0)
 
 
+@needs_node
+def test_a_large_transparent_picture_is_reduced_before_it_is_laid_on_paper(
+    weights: Path, digits: np.ndarray
+) -> None:
+    pixels = np.zeros((900, 850, 4), np.uint8)
+    pixels[..., :3] = (20, 30, 20)
+    image = Image.fromarray(np.concatenate(digits[:2], axis=1)).resize((800, 400))
+    pixels[200:600, 20:820, 3] = np.asarray(image) // 2
+    found = compare([Image.fromarray(pixels)], weights.read_bytes(), weights)
+    assert found.canvases > 0
+    assert (found.different_canvases, found.different_readings) == (0, 0)
+
+
 def test_weights_come_out_as_they_went_in(network: StringNetwork) -> None:
     name, found = unpack(pack("seq", network))
     assert name == "seq"

@@ -188,7 +188,7 @@ def test_mistakes_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[st
             (["--export", str(tmp_path / "file")], "cannot be written"),
             (["--export", str(tmp_path / "file" / "x")], "cannot be written"),
             (["--export", str(tmp_path), "--weights", str(tmp_path / "x")], "does not exist"),
-            (["--export", str(tmp_path), "--weights", "x" * 300], "give a shorter one"),
+            (["--export", str(tmp_path), "--weights", "x" * 300], "choose one of"),
             (["--export", str(tmp_path), "--weights", str(tmp_path / "file")], "not a readable"),
         ):
             assert main(["serve", *arguments]) == 2, arguments

@@ -7,14 +7,18 @@ const LONGEST = 800; // pixels of the longer side that writing is looked for at
 // Returns {data, width, height, channels, scale}: a pixel is `scale` of the original's wide.
 export function toPicture({ data, width, height }) {
   const factor = Math.ceil(Math.max(width, height) / LONGEST);
-  const plain = { data: withoutAlpha(data, width, height, factor), width, height, channels: 3 };
-  return { ...(factor > 1 ? reduce(plain, factor) : plain), scale: factor };
+  const given = { data, width, height, channels: 4 };
+  const sheet = factor === 1 ? given : isOpaque(data) ? reduce(given, factor) : reducedByAlpha(given, factor);
+  return { ...sheet, data: onPaper(sheet.data), channels: 3, scale: factor };
 }
 
-function withoutAlpha(rgba, width, height, factor) {
-  let isOpaque = true;
-  for (let i = 3; i < rgba.length && isOpaque; i += 4) isOpaque = rgba[i] === 255;
-  const paper = isOpaque || inkIsDark(rgba, width, height, factor) ? 255 : 0;
+function isOpaque(rgba) {
+  for (let i = 3; i < rgba.length; i += 4) if (rgba[i] !== 255) return false;
+  return true;
+}
+
+function onPaper(rgba) {
+  const paper = inkIsDark(rgba) ? 255 : 0;
   const plain = new Uint8Array((rgba.length / 4) * 3);
   for (let from = 0, to = 0; from < rgba.length; from += 4, to += 3) {
     const share = rgba[from + 3] * 128;
@@ -27,27 +31,27 @@ function withoutAlpha(rgba, width, height, factor) {
 }
 
 // What is under a picture is what its ink stands out from.
-function inkIsDark(rgba, width, height, factor) {
-  const seen = factor > 1 ? reducedByAlpha(rgba, width, height, factor) : rgba;
+function inkIsDark(rgba) {
   let light = 0;
   let whole = 0;
-  for (let i = 0; i < seen.length; i += 4) {
-    light += ((seen[i] + seen[i + 1] + seen[i + 2]) / 3) * seen[i + 3];
-    whole += seen[i + 3];
+  for (let i = 0; i < rgba.length; i += 4) {
+    light += ((rgba[i] + rgba[i + 1] + rgba[i + 2]) / 3) * rgba[i + 3];
+    whole += rgba[i + 3];
   }
   return light / Math.max(whole, 1) < 128;
 }
 
 // Colours count as much as they are seen.
-function reducedByAlpha(rgba, width, height, factor) {
+function reducedByAlpha({ data: rgba, ...size }, factor) {
   const products = Uint8Array.from(rgba, (value, i) => {
     const product = value * rgba[i | 3] + 128;
     return i % 4 === 3 ? value : ((product >> 8) + product) >> 8;
   });
-  const { data } = reduce({ data: products, width, height, channels: 4 }, factor);
-  return data.map((value, i) => {
-    const alpha = data[i | 3];
+  const reduced = reduce({ ...size, data: products }, factor);
+  const data = reduced.data.map((value, i) => {
+    const alpha = reduced.data[i | 3];
     const isWhole = i % 4 === 3 || alpha === 0 || alpha === 255;
     return isWhole ? value : Math.min(Math.floor((255 * value) / alpha), 255);
   });
+  return { ...reduced, data };
 }
