@@ -25,7 +25,7 @@ from jaxmnist.evaluation import (
     ExampleList,
 )
 from jaxmnist.experiment import CompiledFns, Experiment, prepare
-from jaxmnist.final_test import rows, test
+from jaxmnist.final_evaluation import rows, test
 from jaxmnist.metrics import Metrics, mean_of_batch_means
 from jaxmnist.models.summary import layer_table
 from jaxmnist.rng import Stream

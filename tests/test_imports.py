@@ -22,7 +22,7 @@ LAYERS = [
     ["steps", "systems", "weights"],
     ["checkpoint", "evaluation", "experiment"],
     ["export", "run"],
-    ["bench", "report", "final_test"],
+    ["bench", "report", "final_evaluation"],
     ["training"],
     ["api", "job"],
     ["__init__", "answers", "parser", "sweep"],

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmnist import checkpoint, experiment, final_test, training
+from jaxmnist import checkpoint, experiment, final_evaluation, training
 from jaxmnist.config import Data, config_hash, to_dict
 from jaxmnist.data.dataset import Dataset, Splits
 from jaxmnist.errors import Interrupted, UserError
@@ -311,7 +311,7 @@ def test_a_full_disk_is_said_in_a_sentence_wherever_it_is_met(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
 
     with monkeypatch.context() as patched:
-        patched.setattr(final_test if name == "draw_predictions" else training, name, full)
+        patched.setattr(final_evaluation if name == "draw_predictions" else training, name, full)
         with pytest.raises(
             UserError, match=r"somewhere cannot .* \(No space left on device\): fix it"
         ):
