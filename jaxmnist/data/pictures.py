@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxmnist.constants import DIGITS, SIDE
+from jaxmnist.constants import DIGITS, PICTURE_FORMATS, PICTURE_SUFFIXES, SIDE
 from jaxmnist.data.found import Found, Split
 from jaxmnist.errors import UserError
 from jaxmnist.files import UNPACKED_LIMIT
@@ -16,8 +16,6 @@ from jaxmnist.files import UNPACKED_LIMIT
 if TYPE_CHECKING:
     from PIL import Image
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # Pillow's others may start programs
 TEST = "test", "testing", "testset"
 NAMES = {"train": ("train", "training", "trainset", "trainingset"), "test": TEST, "any": TEST}
 LARGEST = 1 << 24  # pixels of a picture
@@ -76,7 +74,7 @@ def read_pictures(root: Path, *, square: bool) -> Found:
 
 def is_picture(path: Path) -> bool:
     """Returns whether a file is called as pictures are."""
-    return path.suffix.lower() in SUFFIXES
+    return path.suffix.lower() in PICTURE_SUFFIXES
 
 
 def read_picture(path: Path, *, square: bool) -> Found:
@@ -115,7 +113,7 @@ def _read(path: Path, changes: dict[str, int], *, square: bool) -> UInt8[np.ndar
     try:
         with (
             warnings.catch_warnings(action="error"),
-            Image.open(path, formats=FORMATS) as picture,
+            Image.open(path, formats=PICTURE_FORMATS) as picture,
         ):
             width, height = picture.size
             if width * height > LARGEST:

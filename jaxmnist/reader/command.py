@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
+from jaxmnist.constants import PICTURE_SUFFIXES
 from jaxmnist.errors import UserError
 from jaxmnist.files import read_bounded, user_path
 from jaxmnist.reader.explain import explain
@@ -17,7 +18,6 @@ from jaxmnist.reader.picture import FIRST_ALONE, Picture, open_picture
 from jaxmnist.reader.read import SURE, Reading, look_at, read_seen
 
 STDIN = "-"
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 
 
 def read_command(
@@ -103,9 +103,8 @@ def _pictures(source: str) -> list[str]:
     path = os.path.expanduser(source)  # which, unlike user_path, raises nothing
     if source == STDIN or not os.path.isdir(path):
         return [source]
-    found = Path(path).rglob("*")
-    pictures = [each for each in found if each.suffix.lower() in SUFFIXES and each.is_file()]
-    return [str(each) for each in sorted(pictures)] or [source]
+    found = [each for each in Path(path).rglob("*") if each.suffix.lower() in PICTURE_SUFFIXES]
+    return [str(each) for each in sorted(found) if each.is_file()] or [source]
 
 
 def _open(name: str, stdin: IO[bytes]) -> Picture:

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from jaxmnist.constants import PICTURE_FORMATS
 from jaxmnist.errors import UserError
 
 LONGEST = 800  # pixels of the longer side that writing is looked for at
@@ -24,8 +25,6 @@ ORIENTATION = 0x0112  # the tag of EXIF
 FIRST_ALONE = "It has several pages or frames: the first one alone is read."
 # By any of these Pillow says that a file is damaged.
 DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
-# Pillow's others may start programs. The first five are there without loading all of them.
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,8 @@ def open_picture(source: str | Path | IO[bytes]) -> Picture:
             # Pillow 13 maps a file that it opens itself, and turned TIFFs at their wrong size.
             source = files.enter_context(open(source, "rb"))
         Image.preinit()
-        return from_image(files.enter_context(Image.open(source, formats=FORMATS)), name)
+        opened = files.enter_context(Image.open(source, formats=PICTURE_FORMATS))
+        return from_image(opened, name)
 
 
 def from_image(image: Image.Image, name: str = "the picture") -> Picture:

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from jaxmnist.cli import main
-from jaxmnist.data import pictures
+from jaxmnist.constants import PICTURE_SUFFIXES
 from jaxmnist.data.labelled import Labelled, read_labelled
 from jaxmnist.data.sources import Source, load_source
 from jaxmnist.errors import UserError
@@ -293,7 +293,7 @@ def test_damaged_pictures_are_refused_or_read(tmp_path: Path) -> None:
     """Every byte in turn, of every format; nothing else than a UserError comes out."""
     refused = 0
     for end in sorted(
-        {suffix for suffix in pictures.SUFFIXES if suffix not in (".jpeg", ".ppm", ".tiff")}
+        {suffix for suffix in PICTURE_SUFFIXES if suffix not in (".jpeg", ".ppm", ".tiff")}
     ):
         path = tmp_path / f"a{end}"
         Image.fromarray(IMAGES[0]).save(path)

@@ -17,6 +17,7 @@ from PIL import Image
 
 from jaxmnist.errors import UserError
 from jaxmnist.reader.picture import (
+    FIRST_ALONE,
     LONGEST,
     MOST_PIXELS,
     Picture,
@@ -260,6 +261,13 @@ def test_formats_that_start_programs_are_not_opened(
     with pytest.raises(UserError, match="is no picture that can be read here"):
         open_picture(tmp_path / "i.png")
     assert not started
+
+
+@pytest.mark.parametrize(("kind", "is_told"), [("TIFF", True), ("GIF", True), ("MPO", False)])
+def test_further_pages_are_told_but_no_previews(kind: str, is_told: bool, tmp_path: Path) -> None:
+    other = Image.fromarray(255 - PIXELS)
+    GREY.convert("RGB").save(tmp_path / "x", format=kind, save_all=True, append_images=[other])
+    assert (FIRST_ALONE in open_picture(tmp_path / "x").notes) is is_told
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ import pytest
 
 from jaxmnist.data.sources import VARIABLE, Source
 from jaxmnist.errors import UserError
+from jaxmnist.reader.read import SURE
 from tests.helpers import ROOT
 from tools.gallery.__main__ import gallery
 from tools.gallery.labelled import read_folder, write_folder
 from tools.gallery.pens import shapes
 from tools.gallery.readers import ours
 from tools.gallery.scenes import Drawn, draw_gallery
-from tools.gallery.score import CONFIDENT, Answer, Scored, edits, markdown, summarise
+from tools.gallery.score import Answer, Scored, edits, markdown, summarise
 
 LEAST = 60  # pictures
 MISSES = 3  # of them
@@ -110,12 +111,12 @@ def test_errors_have_causes(label: str, text: str, cause: str) -> None:
 
 
 def test_what_is_not_sure_is_no_answer_where_nothing_is_written() -> None:
-    below = Answer("7", CONFIDENT - 0.01)
+    below = Answer("7", SURE - 0.01)
     assert Scored("none", "", below).is_right
-    assert not Scored("none", "", Answer("7", CONFIDENT)).is_right
+    assert not Scored("none", "", Answer("7", SURE)).is_right
     assert not Scored("screen", "1", below).is_right
     assert not Scored("screen", "1", below).is_wrong_and_confident
-    assert Scored("screen", "1", Answer("7", CONFIDENT)).is_wrong_and_confident
+    assert Scored("screen", "1", Answer("7", SURE)).is_wrong_and_confident
 
 
 def test_figures_are_shares_of_each_kind() -> None:

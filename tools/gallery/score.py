@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-CONFIDENT = 0.9  # from which on an answer counts as one
+from jaxmnist.reader.read import SURE
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class Scored:
     @property
     def is_wrong_and_confident(self) -> bool:
         """It looks like an answer, and is wrong."""
-        is_answer = bool(self.answer.text) and self.answer.confidence >= CONFIDENT
+        is_answer = bool(self.answer.text) and self.answer.confidence >= SURE
         return is_answer and self.answer.text != self.label
 
     @property
     def cause(self) -> str:
         """What went wrong, as far as text alone tells; `right` if nothing did."""
         text, label = self.answer.text, self.label
-        if text == label or not (label or self.answer.confidence >= CONFIDENT):
+        if text == label or not (label or self.answer.confidence >= SURE):
             return "right"
         if not label:
             return "read where nothing is written"

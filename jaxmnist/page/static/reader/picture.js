@@ -7,8 +7,9 @@ const LONGEST = 800; // pixels of the longer side that writing is looked for at
 // Returns {data, width, height, channels, scale}: a pixel is `scale` of the original's wide.
 export function toPicture({ data, width, height }) {
   const factor = Math.ceil(Math.max(width, height) / LONGEST);
-  const given = { data, width, height, channels: 4 };
-  const sheet = factor === 1 ? given : isOpaque(data) ? reduce(given, factor) : reducedByAlpha(given, factor);
+  let sheet = { data, width, height, channels: 4 };
+  // Of an opaque picture both give the same, and most are opaque.
+  if (factor > 1) sheet = (isOpaque(data) ? reduce : reducedByAlpha)(sheet, factor);
   return { ...sheet, data: onPaper(sheet.data), channels: 3, scale: factor };
 }
 
